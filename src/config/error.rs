@@ -8,7 +8,7 @@ use std::fmt;
 
 /// An invalid value, or a key that is not allowed.
 ///
-/// The parser of a value creates it without knowing the file and the key.
+/// The parser of a value creates it without knowing the file or the key.
 #[derive(Debug)]
 pub(crate) struct Wrong {
     /// What is wrong and what would be right.
@@ -39,7 +39,7 @@ impl Location {
         Location { source: source.into(), position: None, key: String::new() }
     }
 
-    /// Creates the location of byte `at` of `text`, which belongs to the key with this path.
+    /// Creates the location of byte `at` of `text`, which belongs to the key with path `key`.
     pub(super) fn in_file(file: &str, text: &[u8], at: usize, key: String) -> Location {
         Location { source: file.to_owned(), position: Some(Position::of(at, text)), key }
     }
@@ -56,7 +56,7 @@ impl Position {
     fn of(at: usize, text: &[u8]) -> Position {
         let before = &text[..at.min(text.len())];
         let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
-        // The first byte of a multi-byte character is the one that is not 0b10xx_xxxx.
+        // Continuation bytes of a multi-byte character are 0b10xx_xxxx.
         let characters = before[start..].iter().filter(|&b| b & 0xC0 != 0x80).count();
         let lines = before.iter().filter(|&&b| b == b'\n').count();
         Position { line: lines + 1, column: characters + 1 }
@@ -107,12 +107,12 @@ impl ConfigErrors {
         self.errors.extend(other.errors);
     }
 
-    /// Returns `Ok` if there are no errors, or the errors as they were found.
+    /// Returns `Ok` if there are no errors, otherwise the errors as they were found.
     pub(super) fn done(self) -> Result<(), ConfigErrors> {
         if self.errors.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// Returns `value` if there are no errors, or the errors in file order.
+    /// Returns `value` if there are no errors, otherwise the errors in file order.
     pub(super) fn or<T>(self, value: Option<T>) -> Result<T, ConfigErrors> {
         match value {
             Some(value) if self.errors.is_empty() => Ok(value),

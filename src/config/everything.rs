@@ -3,7 +3,7 @@
 use super::error::{ConfigErrors, Location};
 use super::{ApiLocations, Config, ListenAddr, Target};
 
-/// The file that `--to` stands for, except for its two addresses.
+/// The file equivalent to `--to`, except for its two addresses.
 const EVERYTHING: &str = "
     [[api]]
     name = 'default'
@@ -13,11 +13,11 @@ const EVERYTHING: &str = "
 
 impl Config {
     /// The configuration that forwards everything from `listen` (127.0.0.1:8080 by default) to
-    /// `url`, whose `http://` may be omitted. A name has no addresses before
+    /// `url`, in which `http://` may be omitted. A host name has no addresses before
     /// [`Config::resolve`].
     ///
     /// # Errors
-    /// If the URL or the address is wrong.
+    /// If the URL or the address is invalid.
     pub fn to(url: &str, listen: Option<&str>) -> Result<Config, ConfigErrors> {
         let mut config = Config::parse("--to", EVERYTHING)?;
         let location = Location::whole("--to");

@@ -53,7 +53,7 @@ pub(super) const RESPONSE_TIMEOUT: Duration = seconds(60);
 /// The default of `resume_timeout`.
 pub(super) const RESUME_TIMEOUT: Duration = seconds(60);
 
-/// The tables are those that are read only if they are present.
+/// `every_table` has the tables that are read only if they are present.
 const FORMAT: Format = Format {
     every_table: "
         [tls]
@@ -105,7 +105,7 @@ fn config(t: &mut Table<'_, '_>) -> Option<Config> {
         t.missing("api", "more than 65536 apis; split them over several processes");
     }
     let (apis, locations): (Vec<Api>, _) = apis.into_iter().unzip();
-    // Last, because it must show no field in which an api expects a key.
+    // Last, because the access log must show no field that carries the key of an api.
     let log = t.table("log", |t| log(t, &apis));
     Some(Config {
         server,
@@ -229,8 +229,8 @@ fn drain(t: &mut Table<'_, '_>) -> Drain {
     Drain { delay, window, answers, retry_min, retry_max }
 }
 
-/// Reads an api, and the locations of the names in it that are looked up elsewhere. Clients may be
-/// asked for certificates.
+/// Reads an api, and the locations of the names in it that are looked up elsewhere.
+/// `shows_certificates` says whether clients are asked for certificates.
 fn api(
     t: &mut Table<'_, '_>,
     seen: &mut Seen,
@@ -272,7 +272,7 @@ fn api(
     let cors = t.table_if_any("cors", cors);
     let request_headers = request_headers(t, auth.as_ref(), forward_auth.as_ref(), compression);
     let response_headers = t.table_if_any("response_headers", |t| changes(t, written));
-    // All keys were taken before this point, so no error above makes one of them unknown.
+    // All keys have been taken by now, so that an error above makes none of them unknown.
     let api = Api {
         name: name?,
         active,
@@ -310,7 +310,8 @@ fn api(
     Some((api, ApiLocations { target, keys, tls, auth: asked }))
 }
 
-/// Reads what is changed in requests. What an auth server gives them nobody else does.
+/// Reads the changes to requests. Fields that an auth server sets are removed from what clients
+/// send.
 fn request_headers(
     t: &mut Table<'_, '_>,
     auth: Option<&Auth>,
@@ -325,9 +326,10 @@ fn request_headers(
     changes
 }
 
-/// Reads who may use an api with these targets: whether clients need a certificate, which they may
-/// be asked for, how keys are checked, who else is asked; and where the key file, the URL, and what
-/// is said about its TLS are named.
+/// Reads who may use an api with these targets: whether clients need a certificate, how keys are
+/// checked, and the auth server. Also returns the locations of the key file, of the auth server's
+/// URL and of its TLS settings. `shows_certificates` says whether clients are asked for
+/// certificates.
 fn guards(
     t: &mut Table<'_, '_>,
     targets: &[Target],
@@ -420,7 +422,7 @@ fn always(value: &DeValue<'_>) -> Result<bool, Wrong> {
     }
 }
 
-/// Reads an event that goes into event streams. An empty string means that there is none.
+/// Reads an event to be inserted into event streams. An empty string means that there is none.
 pub(super) fn event(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
     match text(value)? {
         "" => Ok(None),
@@ -445,8 +447,8 @@ fn on_outage(value: &DeValue<'_>) -> Result<OnOutage, Wrong> {
     }
 }
 
-/// Reads the Host that goes upstream: a host and an optional port. An empty string means that it is
-/// the target's.
+/// Reads the Host that goes upstream: a host and an optional port. An empty string stands for the
+/// target's.
 fn host_header(value: &DeValue<'_>, preserves: bool) -> Result<Option<String>, Wrong> {
     let text = text(value)?;
     if text.is_empty() {

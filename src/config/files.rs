@@ -1,4 +1,4 @@
-//! The files that a configuration is read from, and those that it names: what is in them, who can
+//! The files that a configuration is read from, and those that it names: their contents, who can
 //! read them, and when they are read again.
 
 pub(super) mod keys;

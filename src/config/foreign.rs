@@ -1,9 +1,10 @@
-//! The files of other programs, which people try in place of a TOML file when they move.
+//! Recognises the files of other programs, which people try in place of a TOML file when they
+//! migrate.
 //!
-//! A file is known by lines that no TOML file has. Tyk's are JSON ([`super::json`]).
+//! A file is recognised by lines that no TOML file has. Tyk's files are JSON ([`super::json`]).
 
-/// The name of a program, the page of the book for those who come from it, and what lines of its
-/// files look like.
+/// The name of a program, the page of the book about migrating from it, and what lines of its files
+/// look like.
 type Program = (&'static str, &'static str, fn(&str) -> bool);
 
 const PROGRAMS: [Program; 5] = [
@@ -18,8 +19,8 @@ const PROGRAMS: [Program; 5] = [
     ("Caddy", "docs/from/caddy.md", |line| is_before_a_word("reverse_proxy", line)),
 ];
 
-/// True exactly when a line is `word` and another one, and not a key of a TOML file whose value, or
-/// the sign before it, is all that is wrong.
+/// True exactly when a line is `word` followed by another word. Not if it is a TOML key with an
+/// invalid value or a missing `=`.
 fn is_before_a_word(word: &str, line: &str) -> bool {
     let rest = line.strip_prefix(word).filter(|rest| rest.starts_with([' ', '\t']));
     rest.is_some_and(|rest| !rest.trim_start().starts_with(['=', '[', '"', '\'']))
@@ -58,7 +59,7 @@ mod tests {
         }
     }
 
-    /// What is said about a program is in the book, and has such a line in it.
+    /// Each page is in the book, and has a line that is recognised.
     #[test]
     fn pages_are_there() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -10,8 +10,8 @@ pub(super) fn is_json(text: &str) -> bool {
     inner.starts_with('{')
 }
 
-/// Creates the errors for a JSON file, which stops being TOML at `at`: one for that, and one for
-/// each key that has a counterpart in this schema.
+/// Creates the errors for a JSON file, which stops being TOML at `at`: one for the file, and one
+/// for each key that has a counterpart in this schema.
 pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> ConfigErrors {
     let mut errors = ConfigErrors::default();
     let location = |at, key: &str| Location::in_file(name, text.as_bytes(), at, key.to_owned());
@@ -27,7 +27,7 @@ pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> Conf
             && !seen.contains(&key)
             && let Some(what) = schema.in_place_of_tyks(key)
         {
-            // What is below it means nothing here either.
+            // What is below it has no equivalent either.
             if what == NOTHING {
                 left_out = end_of_value(text, at);
             }
@@ -38,8 +38,7 @@ pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> Conf
     errors
 }
 
-/// The offset behind the object that is the value of the name at `at`, or behind the name if it has
-/// another value.
+/// The offset behind the value of the name at `at` if that is an object, or else behind the name.
 fn end_of_value(text: &str, at: usize) -> usize {
     let end_of_name = at + 1 + end_of_string(&text[at + 1..]).unwrap_or(0);
     let (mut depth, mut i) = (0, end_of_name + 1);
@@ -58,7 +57,7 @@ fn end_of_value(text: &str, at: usize) -> usize {
     i
 }
 
-/// The offset of the quote that ends a string, of which this is what follows its first quote.
+/// The offset of a string's closing quote in `inside`, which begins behind its opening quote.
 fn end_of_string(inside: &str) -> Option<usize> {
     let mut escaped = false;
     inside.find(|c| {
@@ -68,7 +67,7 @@ fn end_of_string(inside: &str) -> Option<usize> {
     })
 }
 
-/// What a JSON text is, if it is one of Tyk's files: by keys that other programs hardly use.
+/// Which of Tyk's files a JSON text is, if any, judging by keys that other programs hardly use.
 fn is_from_tyk(text: &str) -> Option<&'static str> {
     const GATEWAY: [&str; 3] = ["http_server_options", "node_secret", "app_path"];
     const DEFINITION: [&str; 3] = ["listen_path", "use_keyless", "x-tyk-api-gateway"];
@@ -80,7 +79,7 @@ fn is_from_tyk(text: &str) -> Option<&'static str> {
     }
 }
 
-/// The names in a JSON text, which are strings followed by a colon, each with its offset.
+/// The names in a JSON text (the strings followed by a colon), each with its offset.
 fn keys(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {

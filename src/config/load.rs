@@ -1,4 +1,4 @@
-//! Loading of a configuration: the file itself, and the files that it names.
+//! Loads a configuration: the file itself, and the files that it names.
 
 use super::error::{ConfigErrors, Location};
 use super::files::keys;
@@ -70,9 +70,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Looks for the user whom the process becomes, and for files that it may not read, as far as
-    /// modes tell.
-    /// What `path` names is the configuration's own file.
+    /// Checks that the user to which the process switches exists, and finds files that this user
+    /// may not read, judging by their modes. `path` is the configuration file.
     fn look_for_hidden_files(&mut self, path: &Path) {
         let user = self.server.user.as_ref();
         let reader = user.and_then(|name| Reader::named(name));
@@ -91,8 +90,8 @@ impl Config {
         self.hidden = hidden;
     }
 
-    /// The folders in which files can be read in a sandbox: those of
-    /// [`sandbox_folders`](super::Server::sandbox_folders), and those that files need.
+    /// The folders in which files can be read in a sandbox: those in
+    /// [`sandbox_folders`](super::Server::sandbox_folders), and those of the configuration's files.
     pub fn folders(&self, path: &Path) -> BTreeSet<PathBuf> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let named = self.server.sandbox_folders.iter().map(|named| folder.join(named));
@@ -101,17 +100,17 @@ impl Config {
         folders
     }
 
-    /// The folders of its own file at `path`, of all files that are read with it, and of the links
-    /// on the way to them. Each is absolute, and no link leads to it.
+    /// The folders of the configuration file at `path`, of all files that it names, and of the
+    /// links on the way to them. Each is absolute and free of links.
     pub(super) fn folders_of_files(&self, path: &Path) -> BTreeSet<PathBuf> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut folders = folders_of(path);
         self.files().for_each(|file| folders.extend(folders_of(&folder.join(file))));
-        // Several of them may be the same, by way of links or of "..".
+        // Links and ".." may give the same folder several paths.
         folders.iter().flat_map(fs::canonicalize).collect()
     }
 
-    /// The names of all files that are read with it, as configured.
+    /// All files that the configuration names, as configured.
     fn files(&self) -> impl Iterator<Item = &str> {
         let keys = self.apis.iter().filter_map(|api| Some(api.auth.as_ref()?.keys_file.as_str()));
         let active = self.apis.iter().filter(|api| api.active);
@@ -127,8 +126,8 @@ impl Config {
             .chain(served.into_iter().flat_map(Tls::files))
     }
 
-    /// Loads the keys of all apis that have a key file. `read` returns the contents of a file and
-    /// is called once for each.
+    /// Loads the keys of all apis that have a key file. `read` returns the contents of a file, and
+    /// is called once per file.
     ///
     /// # Errors
     /// If a file cannot be read or is invalid.
@@ -187,10 +186,10 @@ fn variable(name: &str) -> Result<String, String> {
     }
 }
 
-/// Maximum length of a file that a reference stands for, in bytes.
+/// Maximum length in bytes of a file to which a string refers.
 const REFERENCED_MAX: usize = 64 << 10;
 
-/// The text in a file, without the line end behind it.
+/// The text in a file, without its final line end.
 fn contents(file: &str, folder: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     open(&folder.join(file))
@@ -212,8 +211,8 @@ fn read_keys(path: &Path) -> io::Result<KeysText> {
     Ok(KeysText { name: path.display().to_string(), bytes, readers })
 }
 
-/// Reads a file of secrets, and tells who else can read it. It is opened once, so both are about
-/// the same file.
+/// Reads a file of secrets, and returns who else can read it. It is opened only once, so both are
+/// about the same file.
 pub(super) fn read_secret(path: &Path) -> io::Result<(Vec<u8>, Readers)> {
     let mut file = open(path)?;
     let readers = Readers::of(&file)?;
@@ -254,7 +253,7 @@ impl Reader {
         Some(Reader { user: user.uid, groups })
     }
 
-    /// Whether it can read a file, by the modes of that and of the folders that lead there.
+    /// True if the user can read a file, judging by its mode and those of the folders on the way.
     fn can_read(&self, path: &Path) -> bool {
         let (Ok(written), Ok(real)) = (std::path::absolute(path), fs::canonicalize(path)) else {
             return false;
@@ -263,7 +262,7 @@ impl Reader {
         self.may(path, 4) && folders.into_iter().all(|folder| self.may(folder, 1))
     }
 
-    /// Whether its part of a mode has a bit.
+    /// True if the bits of a mode that apply to the user include `bit`.
     fn may(&self, path: &Path, bit: u32) -> bool {
         let Ok(metadata) = fs::metadata(path) else { return false };
         let is_of_group = || self.groups.contains(&Gid::from_raw(metadata.gid()));

@@ -7,13 +7,13 @@
 //! In reading order: `file` is the schema, `tables` has a module for each table and its keys, and
 //! `values` one for each kind of value. `table` reads a TOML table for them; `error` holds errors
 //! and their locations, `unknown` guesses what an unknown key was meant to be, and `json` and
-//! `foreign` know the files of other programs. `files` are those that a configuration names, which
-//! `load` reads. `warnings` say what is right and may still not be meant; `summary` shows what is
-//! served; `everything` is the configuration without a file.
+//! `foreign` recognise the files of other programs. `files` handles the files that a configuration
+//! names, which `load` reads. `warnings` report what is valid but probably not meant; `summary`
+//! shows what is served; `everything` is the configuration without a file.
 //!
 //! All of it is pure except [`Config::load`], which reads files.
 //!
-//! tests/it/conf.rs tests the whole from outside, and conf/millstream.toml against the defaults.
+//! tests/it/conf.rs tests all of it from outside, and conf/millstream.toml against the defaults.
 
 mod error;
 mod everything;
@@ -88,32 +88,33 @@ pub struct Config {
     pub demo: Option<Demo>,
     /// The apis: at most 65,536, and none only if there is a demo.
     pub apis: Vec<Api>,
-    /// The locations in each api of what is looked up elsewhere.
+    /// The locations in each api of names that are looked up elsewhere, such as files and hosts.
     locations: Vec<ApiLocations>,
-    /// The locations in `[tls]` of what is looked up elsewhere.
+    /// The locations of the files that `[tls]` names.
     tls_locations: TlsLocations,
     /// The files that [`Server::user`] cannot read, as configured. Empty before [`Config::load`].
     hidden: Vec<String>,
-    /// True exactly when this host has no such [`Server::user`]. False before [`Config::load`].
-    has_unknown_user: bool,
-    /// The files of secrets for TLS that more than few can read, as configured. Empty before
+    /// True exactly when this host does not have the user [`Server::user`]. False before
     /// [`Config::load`].
+    has_unknown_user: bool,
+    /// The files of TLS secrets that are not limited to [`Readers::Few`], as configured, and who
+    /// can read each. Empty before [`Config::load`].
     readable: Vec<(String, Readers)>,
-    /// The files that references in strings stand for, as configured.
+    /// The files to which strings refer (`${file:path}`), as configured.
     referenced: Vec<String>,
-    /// The files that it was read from.
+    /// The files that the configuration was read from.
     pub sources: Sources,
     /// A message for each target whose name could not be resolved.
     unresolved: Vec<String>,
 }
 
-/// The locations in an api of what is looked up elsewhere.
+/// The locations in an api of names that are looked up elsewhere.
 #[derive(Clone, Debug)]
 struct ApiLocations {
     target: Location,
     keys: Location,
     tls: Location,
-    /// Those of `auth.url`, and of how it is asked.
+    /// The locations of `auth.url`, and of its TLS settings.
     auth: [Location; 2],
 }
 
@@ -121,23 +122,23 @@ struct ApiLocations {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// The addresses that clients connect to without TLS. Empty only if there are addresses with
-    /// TLS; no address twice.
+    /// TLS. No address occurs twice.
     pub listen: Vec<ListenAddr>,
-    /// The addresses that clients connect to with TLS. No address twice, none of them in `listen`,
-    /// except for port 0.
+    /// The addresses that clients connect to with TLS. No address occurs twice, and none is also in
+    /// `listen`, except with port 0.
     pub listen_tls: Vec<ListenAddr>,
-    /// Where requests without TLS are sent. None: they are served.
+    /// Where requests without TLS are redirected. None: they are served.
     pub redirect_to_https: Option<Redirect>,
     /// How long a request head may take, from its first byte to its end, and how long a client may
     /// be silent before that byte.
     pub read_timeout: Duration,
     /// How long a request body may stall before the response has begun.
     pub body_timeout: Duration,
-    /// How long a peer may accept no byte while bytes are waiting for it.
+    /// How long a peer may accept no byte while bytes are pending for it.
     pub write_timeout: Duration,
     /// How long a client connection may be idle between two requests.
     pub keepalive_timeout: Duration,
-    /// How long bytes may be gathered before they are passed on. None: not at all.
+    /// How long bytes may be gathered before they are passed on. None: they are passed on at once.
     pub flush_interval: Option<Duration>,
     /// The protocols that `Upgrade` may offer, in lower case: 0 to 8. None of them carries
     /// requests.
@@ -156,10 +157,10 @@ pub struct Server {
     pub max_held_bytes: usize,
     /// The peers whose `X-Forwarded-*` fields are trusted, and their PROXY headers.
     pub trusted_proxies: TrustedProxies,
-    /// Those of [`Server::addresses`] where each connection begins with a PROXY header.
+    /// Those of [`Server::addresses`] at which each connection begins with a PROXY header.
     pub proxy_protocol: Vec<ListenAddr>,
-    /// `forwarded_proto`: those of [`Server::listen`] whose clients speak https with who passes
-    /// their connections on.
+    /// `forwarded_proto`: those of [`Server::listen`] whose clients speak HTTPS to a proxy in
+    /// front.
     pub forwarded_https: Vec<ListenAddr>,
     /// True exactly when several processes may share the ports (`SO_REUSEPORT`).
     pub reuse_port: bool,
@@ -167,19 +168,19 @@ pub struct Server {
     pub workers: Workers,
     /// The user that the process switches to once it listens. None: it does not switch.
     pub user: Option<String>,
-    /// True exactly when the configuration is loaded again when its files change.
+    /// True exactly when the configuration is reloaded when its files change.
     pub reload_on_change: bool,
     /// True exactly when the process confines itself to what it needs.
     pub sandbox: bool,
-    /// Folders in which files can be read in the sandbox, with all below, although no file of the
-    /// configuration lies there yet. Relative to the configuration's own.
+    /// Further folders whose files, and all below, can be read in the sandbox, although no file of
+    /// the configuration is there yet. Relative to the configuration file's folder.
     pub sandbox_folders: Vec<String>,
 }
 
-/// `redirect_to_https`: where requests without TLS are sent.
+/// `redirect_to_https`: where requests without TLS are redirected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redirect {
-    /// To the host that was asked for, and the first port of [`Server::listen_tls`].
+    /// To the host of the request, and the first port of [`Server::listen_tls`].
     HostAsked,
     /// To this origin: `https://`, a host, and perhaps a port.
     To(String),
@@ -194,8 +195,8 @@ pub struct Log {
     pub format: Form,
     /// The format of the access log. None: it is off.
     pub access: Option<Form>,
-    /// Query parameters that are left out of all that is logged and shown, beside those that carry
-    /// keys.
+    /// Query parameters that are omitted from everything that is logged or shown, in addition to
+    /// those that carry keys.
     pub redact_query: Vec<String>,
     /// The fields of requests that the access log shows. None of them carries a key.
     pub fields: Vec<Field>,
@@ -206,7 +207,7 @@ pub struct Log {
 pub struct Api {
     /// The name for logs and metrics, unique among apis: printable ASCII without `"` and `\`.
     pub name: String,
-    /// Whether it is served. If not, its requests are answered with 404.
+    /// Whether it is served. If not, requests to it are answered with 404.
     pub active: bool,
     /// The hosts that it serves, in lower case, without port and trailing dot, IPv6 addresses in
     /// brackets. Empty: every host.
@@ -217,17 +218,17 @@ pub struct Api {
     pub strip_listen_path: bool,
     /// The upstream endpoints: 1 to 64, which differ only in host and port.
     pub targets: Vec<Target>,
-    /// How they are asked if they speak TLS.
+    /// The TLS settings for targets with `https://`.
     pub upstream_tls: UpstreamTls,
     /// Whether the client's Host is forwarded instead of the target's.
     pub preserve_host_header: bool,
     /// The Host that goes upstream. None: the target's, or the client's.
     pub host_header: Option<String>,
-    /// Whether redirects to the upstream are written as the client reaches it.
+    /// Whether redirects to the upstream are rewritten so that the client can follow them.
     pub rewrite_redirects: bool,
     /// The time limit for connecting.
     pub connect_timeout: Duration,
-    /// How long the response head may take to complete. None: no limit.
+    /// How long the response head may take. None: no limit.
     pub response_timeout: Option<Duration>,
     /// How long an upstream may be silent within a response that is not an event stream. None: no
     /// limit.
@@ -241,15 +242,16 @@ pub struct Api {
     /// Maximum number of connections to each target, idle ones included: up to 65,535. None: no
     /// limit.
     pub max_upstream: Option<usize>,
-    /// How long a request may wait for a connection while all targets have that many.
+    /// How long a request may wait for a connection while all targets have `max_upstream`
+    /// connections.
     pub queue_timeout: Duration,
-    /// After which failures of a target a request goes to another one.
+    /// After which failures of a target a request is sent to another one.
     pub retry_on: RetryOn,
-    /// Maximum length of a request body that is kept for that, in bytes: up to 1 GiB.
+    /// Maximum length in bytes of a request body that is kept for a retry: up to 1 GiB.
     pub retry_body: usize,
-    /// Which targets are no good for a while.
+    /// When targets are passed over for a while.
     pub health: Health,
-    /// Which replica clients go to that one of them knows. None: any.
+    /// How clients are kept at the replica that knows them. None: they are not.
     pub sticky: Option<Sticky>,
     /// How clients share upstream streams. None: each has its own.
     pub share: Option<Share>,
@@ -261,7 +263,7 @@ pub struct Api {
     pub client_certificate: bool,
     /// How keys are checked. None: no key is needed.
     pub auth: Option<Auth>,
-    /// Who is asked which requests may come in. None: nobody.
+    /// The auth server that decides which requests are let in. None: there is none.
     pub forward_auth: Option<ForwardAuth>,
     /// The request fields to set or remove.
     pub request_headers: Changes,
@@ -274,51 +276,52 @@ pub struct Api {
 /// The settings for an api's event streams: responses whose media type is `text/event-stream`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Streams {
-    /// What the event streams are. None: a GET without a body is answered with a subscription, and
-    /// any other request with an answer.
+    /// What the event streams are. None: the response to a GET without a body is a subscription,
+    /// and that to any other request an answer.
     pub kind: Option<StreamKind>,
     /// Whether every request may be answered with an event stream. Otherwise only one that asks for
-    /// it may.
+    /// an event stream may.
     pub always: bool,
-    /// How long the head of a response may take to complete that may be an event stream, to a GET.
+    /// How long the response head may take for a GET that may be answered with an event stream.
     /// None: no limit.
     pub response_timeout: Option<Duration>,
-    /// How long the first event of a response may take that may be an event stream. None: no limit.
+    /// How long the first event may take in a response that may be an event stream. None: no limit.
     pub first_event_timeout: Option<Duration>,
-    /// How long a client waits for the upstream's head before it gets one of ours. None: as long as
-    /// the upstream takes.
+    /// How long a client waits for the upstream's response head before it gets one of ours. None:
+    /// as long as the upstream takes.
     pub early_answer: Option<Duration>,
     /// How long an upstream may send no complete event within a stream. None: no limit.
     pub stall_timeout: Option<Duration>,
     /// How long an upstream may be silent within a stream. None: no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may be sent nothing before it gets a heartbeat. None: no heartbeats, and
-    /// no byte but the upstream's while its stream lasts.
+    /// How long a client may be sent nothing before it gets a heartbeat. None: it gets no
+    /// heartbeats, and while the upstream's stream lasts, only the upstream's bytes.
     pub heartbeat: Option<Duration>,
-    /// The event that is a heartbeat, with its blank line. None: a comment is. Always None if there
-    /// are no heartbeats.
+    /// The event that serves as heartbeat, with its blank line. None: heartbeats are comments.
+    /// Always None if there are no heartbeats.
     pub heartbeat_event: Option<String>,
-    /// The event that an answer gets before it is cut, with its blank line. None: no event.
+    /// The event that is sent before an answer is cut, with its blank line. None: no event.
     pub end_event: Option<String>,
-    /// Whether the upstream may compress them.
+    /// Whether the upstream may compress event streams.
     pub compression: Compression,
-    /// The maximum age of a subscription, which ends at 80 to 100 % of it. None: no limit.
+    /// The maximum age of a subscription, which is ended at 80 to 100 % of it. None: no limit.
     pub max_age: Option<Duration>,
-    /// Maximum length of an event that is still held in bytes: 1 KiB to 1 GiB.
+    /// Maximum length in bytes of an event that is held until it is complete: 1 KiB to 1 GiB.
     pub event_max: usize,
     /// Whether intermediaries are asked not to buffer.
     pub anti_buffering: bool,
     /// What a request for a stream gets if the upstream cannot serve it.
     pub on_outage: OnOutage,
-    /// Whether one that exceeds a rate gets an error, too. Otherwise it is told when to come back.
+    /// Whether a request for a stream that exceeds a rate also gets an error. Otherwise it is told
+    /// when to come back.
     pub rates_are_errors: bool,
     /// When a broken stream is resumed without its client noticing.
     pub resume: Resume,
-    /// How long resuming is tried.
+    /// How long the proxy tries to resume a stream.
     pub resume_timeout: Duration,
     /// Maximum number of open streams. None: no limit.
     pub max: Option<usize>,
-    /// Maximum number of open streams of one client address; an IPv6 /64 counts as one. None: no
+    /// Maximum number of open streams per client address; an IPv6 /64 counts as one. None: no
     /// limit.
     pub max_per_ip: Option<usize>,
 }
@@ -331,20 +334,19 @@ impl Server {
 }
 
 impl Streams {
-    /// True exactly when something depends on when an event comes.
+    /// True exactly when a limit depends on when events arrive.
     pub const fn time_events(&self) -> bool {
         self.first_event_timeout.is_some() || self.stall_timeout.is_some()
     }
 
-    /// True exactly when something depends on whether a request asks for an event stream in its
-    /// body.
+    /// True exactly when it matters whether a request's body asks for an event stream.
     pub const fn heed_bodies(&self) -> bool {
         self.first_event_timeout.is_some() || self.early_answer.is_some()
     }
 }
 
 impl Api {
-    /// The first of its targets, standing for what they all have in common.
+    /// Its first target, for what all its targets have in common.
     ///
     /// # Panics
     /// Never: there is at least one.
@@ -352,7 +354,7 @@ impl Api {
         &self.targets[0]
     }
 
-    /// True exactly when a request for it may be refused because it comes too fast.
+    /// True exactly when some of its requests are limited by a rate.
     pub fn has_rates(&self) -> bool {
         let Clients { max_requests, max_requests_per_ip, .. } = &self.clients;
         let mut keys = self.auth.iter().flat_map(|auth| &*auth.keys);
@@ -373,11 +375,11 @@ impl Api {
 /// `kind`: what an event stream is to its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamKind {
-    /// Its client comes back by itself, so it may be ended between any two events: prices,
+    /// Its client reconnects by itself, so it may be ended between any two events: prices,
     /// notifications.
     Subscription,
-    /// It happens once, so whoever ends it early must show that it is incomplete: the tokens of a
-    /// model, the progress of a tool.
+    /// It is not repeated, so if it is ended early, the client must be able to see that it is
+    /// incomplete: the tokens of a model, the progress of a tool.
     Answer,
 }
 
@@ -391,14 +393,14 @@ impl StreamKind {
     }
 }
 
-/// `compression`: what becomes of the Accept-Encoding of a request that may be answered with an
-/// event stream.
+/// `compression`: what happens to Accept-Encoding in a request that may be answered with an event
+/// stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// It is removed, so that the events of the stream can be told apart.
+    /// It is removed, so that the stream is not compressed and its events can be found.
     Strip,
-    /// It is passed on. A stream that is compressed then passes as it is. None is ever resumed,
-    /// held or answered early, because that takes one that is not.
+    /// It is passed on, and a compressed stream passes unchanged. No stream is resumed, held or
+    /// answered early then, because that requires uncompressed streams.
     Pass,
 }
 
@@ -428,14 +430,14 @@ pub enum Resume {
 /// Checks the name of a key for an entry in the key file.
 ///
 /// # Errors
-/// If logs and metrics could not quote it.
+/// If logs and metrics cannot quote it.
 pub fn key_name(name: &str) -> Result<String, &'static str> {
     values::value::printable(name)
 }
 
 impl Config {
-    /// Parses the text of a file. `file_name` is for errors. Targets with a name have no addresses
-    /// before [`Config::resolve`].
+    /// Parses the text of a file. `file_name` is for errors. Targets with a host name have no
+    /// addresses before [`Config::resolve`].
     ///
     /// # Errors
     /// All errors in it.
@@ -443,8 +445,8 @@ impl Config {
         Config::parse_with(file_name, text, values::reference::nothing)
     }
 
-    /// Like [`Config::parse`]. `resolve` finds what references in strings stand for, or says why it
-    /// cannot.
+    /// Like [`Config::parse`]. `resolve` returns the value of a reference in a string, or says why
+    /// it cannot.
     ///
     /// # Errors
     /// All errors in it.
@@ -456,9 +458,9 @@ impl Config {
         file::read(file_name, text, &mut resolve)
     }
 
-    /// Fills in the addresses of all active targets. `ask` gets their hosts and ports and returns
-    /// an answer for each, in the same order. A target that is not resolved has no addresses, and
-    /// [`Config::warnings`] reports it.
+    /// Fills in the addresses of all targets and auth servers of active apis. `ask` gets their
+    /// hosts and ports and returns an answer for each, in the same order. A target that cannot be
+    /// resolved has no addresses, and [`Config::warnings`] reports it.
     pub fn resolve(&mut self, ask: impl FnOnce(Vec<(String, u16)>) -> Vec<Resolution>) {
         let names = self.unresolved_targets().map(|(_, t)| (t.host.clone(), t.port)).collect();
         let answers = ask(names);
@@ -485,7 +487,7 @@ impl Config {
         targets.filter(|(_, target)| target.addresses.is_empty())
     }
 
-    /// Divides the file descriptors of a process that may have this many.
+    /// Divides this many file descriptors among their uses.
     pub fn budget(&self, descriptors: u64) -> Budget {
         let rechecks = |api: &Api| api.forward_auth.as_ref().is_some_and(|a| a.recheck.is_some());
         let any = self.apis.iter().any(rechecks);
@@ -517,8 +519,7 @@ impl Config {
         paths.collect()
     }
 
-    /// The query parameters that carry keys, of all apis, and those that the log leaves out. None
-    /// twice.
+    /// The query parameters that carry keys in any api, and those in `redact_query`, each once.
     pub fn secret_parameters(&self) -> Vec<String> {
         let keys = self.apis.iter().filter_map(|api| Some(&api.auth.as_ref()?.carriers.query));
         let mut names: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! A summary of the configuration in a few lines: listeners, apis and targets.
+//! Summarises a configuration in a few lines: listeners, apis and targets.
 
 use super::{Api, Config, ListenAddr, Server, Target};
 use crate::demo;
@@ -36,7 +36,7 @@ impl Config {
                 format_args!("demo event source on http://{}{}", demo.listen, demo::PATH),
             );
             if let Some(url) = self.demo_url(demo.listen) {
-                // No authority that curl knows has to have issued the certificate.
+                // The certificate may be one that curl does not trust.
                 let insecure = if url.starts_with("https:") { "k" } else { "" };
                 line(&mut out, format_args!("try: curl -N{insecure} {url}"));
             }
@@ -44,8 +44,8 @@ impl Config {
         out
     }
 
-    /// A URL at which a client gets the built-in source's events through the proxy. None if no api
-    /// leads there without a key.
+    /// A URL at which a client gets the events of the built-in source through the proxy. None if no
+    /// api that is open to everybody leads there.
     pub(crate) fn demo_url(&self, demo: SocketAddr) -> Option<String> {
         let router = self.router();
         let Server { listen, listen_tls, redirect_to_https, .. } = &self.server;
@@ -74,7 +74,7 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }
 
-/// Formats an address so that a browser can open it.
+/// Formats an address as a URL for a browser, if it is not a Unix socket.
 fn shown(address: &ListenAddr) -> String {
     match address {
         ListenAddr::Tcp(address) => format!("http://{address}/"),

@@ -2,7 +2,7 @@
 //!
 //! The reader is the schema: the keys that it asks for are the known keys, so no key can be known
 //! but unread, or read but not suggested. An invalid value is recorded with its location and
-//! reading continues, so that all errors are found at once. Derived deserialisation stops at the
+//! reading continues, so that all errors are reported at once. Derived deserialisation stops at the
 //! first error, and has no location for an unknown key.
 
 use super::error::{ConfigErrors, Location, Wrong};
@@ -16,7 +16,7 @@ use toml::de::{DeTable, DeValue};
 struct Document<'t> {
     name: &'t str,
     text: &'t str,
-    /// What references in its strings stand for.
+    /// Returns the values of references in its strings.
     resolve: &'t mut Resolve<'t>,
     errors: ConfigErrors,
     /// The tables read so far, and their keys.
@@ -32,12 +32,12 @@ struct Unknown {
     table: usize,
 }
 
-/// The knowledge about a format that suggestions for unknown keys need.
+/// What suggestions for unknown keys need to know about a format.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Format {
     /// A file that contains every table, valid or not.
     pub(super) every_table: &'static str,
-    /// Hints for keys of Tyk's. See [`Schema`].
+    /// Hints for Tyk's keys. See [`Schema`].
     pub(super) tyk: &'static Hints,
     /// Hints for other keys. See [`Schema`].
     pub(super) others: &'static Hints,
@@ -144,7 +144,7 @@ impl<'t> Table<'_, 't> {
     }
 
     /// Takes the value of `key` and converts it with `read`. None if there is no such key, or if
-    /// `read` refuses the value, which is recorded.
+    /// `read` rejects the value; then the error is recorded.
     pub(super) fn take<T>(
         &mut self,
         key: &'static str,
@@ -174,7 +174,7 @@ impl<'t> Table<'_, 't> {
         self.take(key, read)
     }
 
-    /// Reads the table `key` with `read`; an empty one if it is missing.
+    /// Reads the table `key` with `read`, or an empty table if it is missing.
     pub(super) fn table<T>(
         &mut self,
         key: &'static str,
@@ -234,7 +234,7 @@ impl<'t> Table<'_, 't> {
         self.note(self.at, key, what.to_owned());
     }
 
-    /// The location of the value of `key`, if it is there and was not taken; otherwise that of the
+    /// The location of the value of `key` if it exists and was not taken, otherwise that of the
     /// table.
     pub(super) fn location_of(&self, key: &str) -> Location {
         self.location(self.entries.get(key).map_or(self.at, |value| value.span().start), key)

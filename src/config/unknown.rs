@@ -1,6 +1,6 @@
 //! Suggestions for unknown keys: the table they belong to, or the key that was probably meant.
 //!
-//! Keys of other programs are known by name.
+//! Keys of other programs are recognised by name.
 
 /// The counterpart here of another program's key.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ const ORIGINS: Meant = Say(
 );
 const NO_CACHE: Meant = Say("nothing is cached here; leave it out");
 const LEFT_OUT: Meant = Say(NOTHING);
-/// What is said about keys that mean nothing here.
+/// What is suggested for keys that have no equivalent here.
 pub(super) const NOTHING: &str = "there is no equivalent; leave it out";
 
 /// Keys of other programs with their counterparts here.
@@ -114,13 +114,13 @@ pub(super) const TYK: &Hints = &[
     (&["health_check", "session_lifetime", "tags", "enable_context_vars"], LEFT_OUT),
 ];
 
-/// Keys that people write in a key file.
+/// Wrong keys that people write in a key file.
 pub(super) const OF_KEYS: &Hints = &[(
     &["key", "secret", "token", "value", "hash", "api_key", "password"],
     Say("write sha256: millstream --hash-key prints it for a key"),
 )];
 
-/// Keys of other proxies, and ones that people make up, in lower case.
+/// Keys of other proxies, and ones that people guess, in lower case.
 pub(super) const OTHERS: &Hints = &[
     (&["port", "bind", "addr", "address", "listen_addr", "listen_port", "listener"], LISTEN),
     (&["listeners", "entrypoints", "frontend"], LISTEN),
@@ -152,7 +152,7 @@ pub(super) const OTHERS: &Hints = &[
         &["proxy_ssl_trusted_certificate", "tls_trusted_ca_certs", "root_ca", "ca_cert"],
         Key("api.upstream_tls.ca_file"),
     ),
-    // It is a key of [api.upstream_tls], and means another server to whoever knows nginx.
+    // It is a key of [api.upstream_tls] here, but nginx users expect the name of a virtual host.
     (&["server_name"], Key("api.host")),
     (&["proxy_ssl_name", "sni", "tls_server_name"], Key("api.upstream_tls.server_name")),
     (&["proxy_ssl_certificate", "proxy_ssl_certificate_key", "tls_client_auth"], IDENTITY),
@@ -271,7 +271,7 @@ pub(super) struct Known {
 }
 
 impl Schema {
-    /// Suggests what an unknown key of a table with the keys `own` may mean.
+    /// Suggests what an unknown key may mean, in a table with the keys `own`.
     pub(super) fn what_is_meant(&self, key: &str, own: &[&'static str]) -> String {
         let word = as_written_here(key);
         if !own.contains(&word.as_str())
@@ -294,7 +294,7 @@ impl Schema {
         self.elsewhere(&as_written_here(key), &[self.tyk])
     }
 
-    /// Suggests what to write instead of a key that has a meaning, but not in its table.
+    /// Suggests what to write instead of a key that has a meaning elsewhere, but not in this table.
     fn elsewhere(&self, word: &str, hints: &[&Hints]) -> Option<String> {
         let hint = hints.iter().copied().flatten().find(|(words, _)| words.contains(&word));
         if let Some((_, meant)) = hint {
@@ -311,7 +311,7 @@ impl Schema {
         (!homes.is_empty()).then(|| format!("it belongs to {}", homes.join(" or ")))
     }
 
-    /// Tells the user to write the key with this path.
+    /// The suggestion to write the key with this path.
     fn write(&self, path: &str) -> String {
         let (header, key) = path.rsplit_once('.').unwrap_or(("", path));
         let table = self.tables.iter().find(|table| table.header == header);
@@ -320,7 +320,7 @@ impl Schema {
 }
 
 impl Known {
-    /// The table's header as it is written in a file.
+    /// The table's header as it appears in a file.
     fn shown(&self) -> String {
         match (self.header.as_str(), self.is_list) {
             ("", _) => "the top of the file".to_owned(),
@@ -340,7 +340,7 @@ fn as_written_here(key: &str) -> String {
 
 /// The word in `known` that is closest to `word`. None if none is close.
 fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    // One edit for every four letters, and one more.
+    // The limit is one edit for every four letters, plus one.
     let far = |known: &str| known.len().min(word.len()) / 4 + 1;
     known
         .iter()
@@ -416,8 +416,8 @@ mod tests {
         check(&"listen".repeat(100_000), None);
     }
 
-    /// No hint is for a key of the table itself, and every key that a hint names exists. Some words
-    /// are keys of one table, and mean something else wherever they are not known.
+    /// No hint is for a key that exists here, and every key that a hint names exists. A few words
+    /// are keys of one table, and have a hint for all other tables.
     #[test]
     fn what_is_named_is_there() {
         let Schema { tables, .. } = file::schema();

@@ -1,4 +1,4 @@
-//! Values as people write them in a configuration.
+//! The kinds of values in a configuration, and how they are written.
 
 pub(super) mod event;
 pub(super) mod networks;

@@ -15,14 +15,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-/// How many bytes all logs of an api may take that nobody is warned of.
+/// How many bytes all logs of an api may take without a warning.
 const LOGS_MAX: usize = 1 << 30;
 
 /// Middleboxes close connections that have been silent for about this long.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 impl Config {
-    /// Warnings about probable mistakes, one line each, where so many `loops` serve it.
+    /// Warnings about probable mistakes when this many `loops` serve it, one line each.
     /// `descriptors` is the open-file limit, if it is known.
     pub fn warnings(&self, descriptors: Option<u64>, loops: usize) -> Vec<String> {
         let mut out = self.unresolved.clone();
@@ -55,14 +55,14 @@ impl Config {
         out
     }
 
-    /// Warns if there are certificates that nobody can see.
+    /// Warns if `[tls]` is configured, but there is no listener with TLS.
     fn tls_in_vain(&self) -> Option<String> {
         let is_set = !self.tls.certificates.is_empty() || self.tls.verify_client.is_some();
         (is_set && self.server.listen_tls.is_empty())
             .then(|| "tls has no effect: server.listen_tls has no address".to_owned())
     }
 
-    /// Warns if there are keys of tickets that nobody gets.
+    /// Warns if there are ticket keys, but clients get no tickets.
     fn ticket_keys_in_vain(&self) -> Option<String> {
         let is_set = matches!(self.tls.session_tickets, SessionTickets::OfFile { .. });
         (is_set && self.tls.verify_client.is_some()).then(|| {
@@ -72,7 +72,7 @@ impl Config {
         })
     }
 
-    /// Warns if nobody comes who could be redirected.
+    /// Warns if no request can be redirected to HTTPS.
     fn redirect_in_vain(&self) -> Option<String> {
         let Server { listen, forwarded_https, proxy_protocol, redirect_to_https, .. } =
             &self.server;
@@ -89,7 +89,7 @@ impl Config {
         redirect_to_https.as_ref().map(|_| format!("server.redirect_to_https has no effect: {why}"))
     }
 
-    /// Warns that a reload will fail.
+    /// Warns that a reload will fail because of an unreadable file.
     fn hidden_file(&self, file: &str) -> String {
         let user = self.server.user.as_deref().unwrap_or_default();
         format!(
@@ -122,7 +122,7 @@ impl Config {
         first.chain(here).chain(others).collect()
     }
 
-    /// Warns if all clients share an address.
+    /// Warns about limits per client address where all clients have the same one.
     fn hidden_addresses(&self, api: &Api) -> Option<String> {
         let limits = [
             (api.clients.max_requests_per_ip.is_some(), "max_requests_per_ip"),
@@ -139,7 +139,7 @@ impl Config {
         })
     }
 
-    /// Warns if more is to be held of one event or body than may be, in each of so many `loops`.
+    /// Warns if the limit for one event or body exceeds what may be held of it, in each of `loops`.
     fn too_much_held(&self, api: &Api, loops: usize) -> impl Iterator<Item = String> + use<> {
         let most = self.server.max_held_bytes / loops / 8;
         let part = if loops == 1 { "" } else { "a worker's part of " };
@@ -154,8 +154,7 @@ impl Config {
         })
     }
 
-    /// Remarks about what may well be meant and is still worth a look, for `--check` only. One line
-    /// each.
+    /// Remarks about what is probably meant but worth checking, for `--check` only. One line each.
     pub fn remarks(&self) -> Vec<String> {
         let mut of_files: Vec<String> = Vec::new();
         let keys = self.apis.iter().filter_map(|api| api.auth.as_ref());
@@ -175,7 +174,7 @@ impl Config {
             .collect()
     }
 
-    /// Says what those will miss who expect HTTP/2 behind TLS.
+    /// Says what is missing for users who expect HTTP/2 over TLS.
     fn remark_about_browsers(&self) -> Option<String> {
         (!self.server.listen_tls.is_empty()).then(|| {
             "server.listen_tls: HTTP/1.1 is spoken there, so a browser opens six connections to an \
@@ -184,7 +183,7 @@ impl Config {
         })
     }
 
-    /// Says which keys of an api do nothing for a compressed stream, or something else.
+    /// Says which keys of an api have no effect on a compressed stream, or another one.
     fn compressed(&self, api: &Api) -> Option<String> {
         let streams = &api.streams;
         if streams.compression == Compression::Strip {
@@ -213,8 +212,8 @@ impl Config {
         Some(text)
     }
 
-    /// True exactly when unfinished events of this api's streams are held if there is room for
-    /// them. Those of shared ones are held in any case.
+    /// True exactly when incomplete events of this api's streams are held if there is room. Those
+    /// of shared streams are always held.
     fn holds_events(&self, api: &Api) -> bool {
         let resumes = api.streams.resume != Resume::Never;
         resumes || self.server.flush_interval.is_some()
@@ -247,7 +246,7 @@ impl Config {
         }
     }
 
-    /// Warns if a limit on the connections to a server does not count those of another api.
+    /// Warns if a limit on the connections to a server does not count those of another api to it.
     fn warn_of_counts_apart(&self, out: &mut Vec<String>) {
         let active = || self.apis.iter().filter(|api| api.active);
         for api in active().filter(|api| api.max_upstream.is_some()) {
@@ -265,7 +264,7 @@ impl Config {
         }
     }
 
-    /// Warns if the sandbox lets through what has nothing to do with the configuration.
+    /// Warns if the sandbox leaves folders readable that hold more than the configuration.
     fn warn_of_shared_folders(&self, out: &mut Vec<String>) {
         let file = self.sources.first().filter(|_| self.server.sandbox);
         let folders = file.map_or_else(BTreeSet::new, |file| self.folders_of_files(file));
@@ -320,7 +319,7 @@ impl Config {
         !self.server.trusted_proxies.is_empty()
     }
 
-    /// True exactly when all clients must come through another proxy and none is trusted.
+    /// True exactly when all clients must come through a proxy on this host, but none is trusted.
     fn is_behind_an_unknown_proxy(&self) -> bool {
         self.server.addresses().all(is_local) && !self.has_proxies()
     }
@@ -339,7 +338,7 @@ impl Config {
     }
 }
 
-/// The first of some listeners of this process that one of these addresses leads to.
+/// The first of some listeners of this process to which one of these addresses leads.
 fn which_of<'a>(
     mut listeners: impl Iterator<Item = &'a ListenAddr>,
     addresses: &[Address],
@@ -363,7 +362,7 @@ const fn is_v4(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(_))
 }
 
-/// True exactly when others keep things in a folder, too: the system, or its users.
+/// True exactly when the system or other users also keep files in a folder.
 fn is_shared(folder: &Path) -> bool {
     const SHARED: [&str; 14] = [
         "/", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr",
@@ -381,7 +380,7 @@ fn is_local(listener: &ListenAddr) -> bool {
     }
 }
 
-/// Warns if a stream may be silent for longer than middleboxes accept, or than is of use.
+/// Warns if a stream may be silent for longer than middleboxes accept, or than makes sense.
 fn silences(api: &Api) -> Vec<String> {
     const WHY: &str = "middleboxes close connections that are silent for a minute";
     let streams = &api.streams;
@@ -408,7 +407,7 @@ fn silences(api: &Api) -> Vec<String> {
     out
 }
 
-/// Warns if a path seems to be a pattern.
+/// Warns if a path seems to be meant as a pattern.
 fn literal_star(api: &Api) -> Option<String> {
     api.listen_path.contains('*').then(|| {
         "listen_path: \"*\" is literal here; leave it out, because a listen path matches \
@@ -417,8 +416,8 @@ fn literal_star(api: &Api) -> Option<String> {
     })
 }
 
-/// Warns if what is held of shared streams may take much memory in so many `loops`. Each that has
-/// clients of a stream holds its log.
+/// Warns if the logs of shared streams may take much memory. Each of the `loops` with clients of a
+/// stream holds a copy of its log.
 fn large_logs(api: &Api, loops: usize) -> Option<String> {
     let share = api.share.as_ref()?;
     let bytes = share.limits.bytes.saturating_mul(share.max_logs).saturating_mul(loops);
@@ -443,7 +442,7 @@ fn too_few_connections(api: &Api) -> Option<String> {
     })
 }
 
-/// Warns if the upstream is not who it has to be, as far as anybody knows.
+/// Warns if an upstream is not authenticated, or if TLS settings have no effect.
 fn upstream_tls(table: &str, url: &str, target: &Target, tls: &UpstreamTls) -> Option<String> {
     if !target.is_secure {
         return (*tls != UpstreamTls::default()).then(|| {
@@ -458,7 +457,7 @@ fn upstream_tls(table: &str, url: &str, target: &Target, tls: &UpstreamTls) -> O
     })
 }
 
-/// Warns if the origin of every sandboxed frame may use a user's cookies.
+/// Warns if the origin "null", which every sandboxed frame has, may use a user's cookies.
 fn null_origin(api: &Api) -> Option<String> {
     let cors = api.cors.as_ref().filter(|cors| cors.credentials)?;
     let listed = cors.origins.iter().any(|origin| origin == "null");
@@ -469,7 +468,7 @@ fn null_origin(api: &Api) -> Option<String> {
     })
 }
 
-/// Warns that an api reaches what another one protects.
+/// Warns that one api reaches what another one protects.
 fn breach(breach: &Breach<'_>) -> String {
     let Breach { open, path, upstream_path, guarded } = breach;
     let shown = |path: &str| if path.is_empty() { "/".to_owned() } else { path.to_owned() };

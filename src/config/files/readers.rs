@@ -1,4 +1,4 @@
-//! Who can read the files of secrets: those of keys, of private keys, and of the keys of tickets.
+//! Who can read the files with secrets: key files, private keys, and ticket keys.
 
 use crate::config::tables::tls::SessionTickets;
 use crate::config::{Config, Tls};
@@ -14,8 +14,8 @@ pub enum Readers {
     Few,
     /// Every user on this host.
     All,
-    /// Every user, but the file is on a read-only mount, like the secrets of containers. Whoever
-    /// mounts it decides on its mode, and often no other user can see it.
+    /// Every user, but the file is on a read-only mount, like the secrets of containers. Its mode
+    /// is set by the mount, and often no other user can see it.
     AllOfMount,
 }
 
@@ -25,20 +25,20 @@ impl Readers {
         if metadata.permissions().mode() & 0o004 == 0 {
             return Ok(Readers::Few);
         }
-        // A service may see the whole root file system as read-only, which is not a mount of
+        // A service may see the whole root file system as read-only, which is not a mount for
         // secrets.
         let apart = fs::metadata("/").is_ok_and(|root| root.dev() != metadata.dev());
         let read_only = fstatvfs(file).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
         Ok(if apart && read_only { Readers::AllOfMount } else { Readers::All })
     }
 
-    /// What to warn of.
+    /// The warning about a file with these readers, if any.
     pub(crate) fn warning(self, file: &str) -> Option<String> {
         (self == Readers::All)
             .then(|| format!("{file}: every user on this host can read it; chmod o-r it"))
     }
 
-    /// What to remark.
+    /// The remark about a file with these readers, if any.
     pub(crate) fn remark(self, file: &str) -> Option<String> {
         (self == Readers::AllOfMount).then(|| {
             format!(
@@ -50,8 +50,8 @@ impl Readers {
 }
 
 impl Tls {
-    /// The files of private keys and of the keys of tickets that are in use, as configured, and who
-    /// could read each when it was read.
+    /// The files of the private keys and ticket keys in use, as configured, and who could read each
+    /// when it was read.
     fn secrets(&self) -> impl Iterator<Item = (&str, Readers)> {
         let tickets = match &self.session_tickets {
             SessionTickets::OfFile { file, readers, .. } => Some((file, *readers)),
@@ -68,7 +68,7 @@ impl Tls {
 }
 
 impl Config {
-    /// Looks for secrets in files that were read and that not only few can read.
+    /// Finds TLS secrets in files that not only [`Readers::Few`] can read.
     pub(crate) fn look_for_readers(&mut self) {
         let mut read: Vec<(String, Readers)> = Vec::new();
         for (file, readers) in self.tls.secrets() {

@@ -1,11 +1,10 @@
-//! Certificates while they are in use: they are read at the start and at a reload, and again when
-//! their files have changed by themselves. So is all that the configuration names for TLS: what
-//! clients are shown, who may have issued theirs, what targets are shown, and who may have issued
-//! theirs.
+//! Renews certificates in use: they are read at startup and at a reload, and again when their files
+//! have changed. The same goes for all files that the configuration names for TLS: the certificates
+//! shown to clients and to targets, and the authorities trusted for either.
 //!
-//! Whoever renews a certificate writes two files, one after the other. In between they do not
-//! belong together, so a pair that cannot be used is no error there: the one before stays until
-//! they change again. At a reload it is one, because somebody waits for the answer.
+//! Renewing a certificate writes two files, one after the other. In between they do not match, so a
+//! pair that cannot be used is not an error here: the previous one stays until the files change
+//! again. At a reload it is an error, because the operator waits for the answer.
 
 use super::readers::Readers;
 use super::seen::Seen;
@@ -21,24 +20,23 @@ use crate::time::date;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What was found when files were looked at that had changed.
+/// The result of a check that found changed files.
 #[derive(Debug)]
 pub struct Renewal {
-    /// What is in use from now on.
+    /// The settings to use from now on.
     pub tls: Tls,
-    /// What was in use when the files were looked at.
+    /// The settings that were in use when the files were checked.
     before: Arc<Tls>,
     /// What was renewed, one line each.
     pub renewed: Vec<String>,
-    /// What cannot be used as it is, one line each. What was there before stays.
+    /// What cannot be used, one line each. The previous version stays in use.
     pub refused: Vec<String>,
-    /// What is wrong with what was renewed although it can be used, such as secrets that everybody
-    /// can read, one line each.
+    /// Warnings about what was renewed, such as secrets that everybody can read, one line each.
     pub warnings: Vec<String>,
 }
 
 impl Renewal {
-    /// True exactly when it is one of what is in use now, not of what was before a reload.
+    /// True exactly when it renews the `present` settings, not those before a reload.
     pub fn is_of(&self, present: &Arc<Tls>) -> bool {
         Arc::ptr_eq(&self.before, present)
     }
@@ -49,9 +47,9 @@ impl Certificate {
         self.files.each_ref().map(|file| Seen::of(&folder.join(file)))
     }
 
-    /// Reads both files. If they cannot be used, the pair stays as it was.
+    /// Reads both files. If they cannot be used, the pair stays unchanged.
     fn load(&mut self, folder: &Path) -> Result<(), (Part, String)> {
-        // First, so that what changes meanwhile is read again.
+        // First, so that a change during the reading leads to another one.
         self.seen = self.look(folder);
         let (pair, readers) = pair(&self.files, folder)?;
         (self.pair, self.readers) = (Some(pair), readers);
@@ -60,7 +58,7 @@ impl Certificate {
 }
 
 impl SessionTickets {
-    /// Reads the keys, if they are in a file. If they cannot be used, they stay as they were.
+    /// Reads the keys, if they are in a file. If they cannot be used, the previous ones stay.
     fn load(&mut self, folder: &Path) -> Result<(), String> {
         let SessionTickets::OfFile { file, keys, readers, seen } = self else { return Ok(()) };
         *seen = Seen::of(&folder.join(&*file));
@@ -81,7 +79,7 @@ impl SessionTickets {
     }
 }
 
-/// What was found so far.
+/// The results of a check so far.
 #[derive(Default)]
 struct Findings {
     renewed: Vec<String>,
@@ -90,7 +88,8 @@ struct Findings {
 }
 
 impl Findings {
-    /// This file of secrets was read again, which a table, or a key of it, names.
+    /// Notes who can read a file of secrets that was read again. `key` is the key or table that
+    /// names it.
     fn note_readers(&mut self, key: &str, file: &str, readers: Readers) {
         let warning = readers.warning(file);
         self.warnings.extend(warning.map(|warning| format!("{key}: {warning}")));
@@ -98,13 +97,13 @@ impl Findings {
 }
 
 impl Tls {
-    /// True exactly when there are files that may change.
+    /// True exactly when there are files whose changes matter.
     pub fn is_renewable(&self) -> bool {
         let mut upstreams = self.upstreams.iter();
         self.server.is_some() || upstreams.any(|own| own.settings.files().next().is_some())
     }
 
-    /// Looks at the files, and reads those that have changed. None if none has.
+    /// Checks the files, and reads those that have changed. None if none has.
     pub fn look(self: &Arc<Tls>) -> Option<Renewal> {
         if !cfg!(feature = "tls") {
             return None;
@@ -204,12 +203,12 @@ impl Tls {
         }
     }
 
-    /// Serves clients as before if nothing has changed, so that tickets stay valid.
+    /// Keeps the former server if nothing has changed for clients, so that tickets stay valid.
     pub fn keep(&mut self, former: &Tls) {
         if former.server.is_none() {
             return;
         }
-        // What was read of equal files is equal.
+        // Equal states mean equal contents, so these need not be compared.
         let pair = |own: &Certificate| Certificate { pair: None, ..own.clone() };
         let settings = |tls: &Tls| Tls {
             certificates: tls.certificates.iter().map(pair).collect(),
@@ -223,10 +222,10 @@ impl Tls {
         }
     }
 
-    /// Prepares to serve with what was read.
+    /// Prepares to serve clients with the files that were read.
     ///
     /// # Errors
-    /// If the authorities of clients cannot be used, or the lists of what they have revoked.
+    /// If the authorities for clients' certificates or their revocation lists cannot be used.
     fn serve(&mut self) -> Result<(), (Judges, String)> {
         let pairs = self.certificates.iter().filter_map(|own| own.pair.clone());
         let pairs: Vec<Pair> = pairs.collect();
@@ -256,13 +255,13 @@ impl Tls {
 }
 
 impl Config {
-    /// Reads the certificates for `server.listen_tls`, where `folder` is that of the configuration.
-    /// Without addresses there they are not looked at.
+    /// Reads the certificates for `server.listen_tls`, unless that has no addresses. `folder` is
+    /// the configuration file's.
     ///
     /// # Errors
     /// If a file cannot be read or used.
     pub fn load_certificates(&mut self, folder: &Path) -> Result<(), ConfigErrors> {
-        // Without TLS in the program there can be none, which the compiler does not know.
+        // A program without TLS cannot have any, but the compiler does not know that.
         if self.server.listen_tls.is_empty() || !cfg!(feature = "tls") {
             return Ok(());
         }
@@ -294,11 +293,11 @@ fn told(file: &str, pair: &Pair) -> String {
     format!("{file} was renewed, and is valid until {}", date::day(last))
 }
 
-/// What is told of an upstream's files that have changed.
+/// Describes which of an upstream's files have changed.
 fn told_of_upstream(former: &UpstreamClient, new: &UpstreamClient) -> Vec<String> {
     let changed = |at: usize| former.seen.get(at) != new.seen.get(at);
     let (mut out, table) = (Vec::new(), former.asks.table());
-    // The authorities stand in front of the certificate and the key.
+    // The authorities' file comes before those of the certificate and the key.
     let place = usize::from(new.settings.ca_file.is_some());
     if let Some(file) = new.settings.ca_file.as_ref().filter(|_| changed(0)) {
         out.push(format!("{table}.ca_file: {file} was read again"));
@@ -320,7 +319,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    /// A folder with a pair, and with a file of authorities.
+    /// A folder with a certificate, its key, and a file of authorities.
     struct Folder(Scratch);
 
     impl Folder {
@@ -338,7 +337,7 @@ mod tests {
             fs::set_permissions(self.0.join(name), fs::Permissions::from_mode(mode)).unwrap();
         }
 
-        /// As whoever renews a file should do it.
+        /// Replaces a file as renewals should.
         fn replace(&self, name: &str, text: &str) {
             self.write("new", text, 0o600);
             fs::rename(self.0.join("new"), self.0.join(name)).unwrap();
@@ -361,7 +360,7 @@ mod tests {
         [params.self_signed(&key).unwrap().pem(), key.serialize_pem()]
     }
 
-    /// What is told, in a few words, and what is in use from then on.
+    /// Checks the files, uses the result from then on, and returns the messages in short form.
     fn look(tls: &mut Arc<Tls>) -> Vec<String> {
         let Some(renewal) = tls.look() else { return Vec::new() };
         assert!(renewal.is_of(tls));
@@ -381,7 +380,7 @@ mod tests {
         folder.replace("chain.pem", &certificate);
         let wrong = "tls.certificate: key.pem: it is not the key of the certificate";
         assert_eq!(look(&mut tls), [wrong]);
-        assert!(look(&mut tls).is_empty(), "it is said once");
+        assert!(look(&mut tls).is_empty(), "it is reported once");
         assert_eq!((&tls.server, &tls.certificates[0].pair), (&server, &pair));
         folder.replace("key.pem", &key);
         assert_eq!(look(&mut tls), ["tls.certificate: chain.pem was renewed"]);
@@ -389,7 +388,7 @@ mod tests {
         assert!(look(&mut tls).is_empty());
     }
 
-    /// The files of certbot are links, which it turns.
+    /// Certbot's files are links, whose targets it changes.
     #[test]
     fn links_are_followed() {
         let folder = Folder::new();
@@ -458,7 +457,7 @@ mod tests {
         let wrong = "tls.session_tickets: tickets: line 1 is no key of 32 to 1024 bytes; `openssl \
             rand -base64 48` makes one";
         assert_eq!(look(&mut tls), [wrong]);
-        assert!(look(&mut tls).is_empty(), "it is said once");
+        assert!(look(&mut tls).is_empty(), "it is reported once");
         assert_eq!(tls.server, server);
         folder.replace("tickets", &keys(&["REVG", "QUJD"]));
         assert_eq!(look(&mut tls), ["tls.session_tickets: tickets was read again"]);
@@ -528,7 +527,7 @@ mod tests {
         folder.replace("chain.pem", &certificate);
         let wrong = "api.upstream_tls.key: key.pem: it is not the key of the certificate";
         assert_eq!(look(&mut tls), [wrong]);
-        assert!(look(&mut tls).is_empty(), "it is said once");
+        assert!(look(&mut tls).is_empty(), "it is reported once");
         assert_eq!(clients(&tls), before);
         folder.replace("key.pem", &key);
         let renewed = "api.upstream_tls.certificate: chain.pem was renewed";

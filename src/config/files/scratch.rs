@@ -1,11 +1,11 @@
-//! A folder for the files of a test.
+//! A temporary folder for a test.
 
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder that is empty at first, and gone when the test is over. Its path has no links.
+/// A folder that is empty at first, and removed when the test ends. Its path has no links.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {

@@ -8,12 +8,12 @@ use std::path::{Component, Path, PathBuf};
 /// The most links that are followed on the way to a file, as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// Files as they were when they were read, or looked at. Certificates are not among them: these are
-/// renewed by themselves ([`super::renewal`]).
+/// Files as they were when they were read or checked. Certificates are not among them: they are
+/// renewed separately ([`super::renewal`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     files: Vec<(PathBuf, Seen)>,
-    /// The folder of the configuration file. It changes with each file that comes or goes.
+    /// The folder of the configuration file. It changes when a file in it is added or removed.
     folder: Seen,
 }
 
@@ -25,39 +25,39 @@ impl Sources {
         sources
     }
 
-    /// Adds a further file, as it was seen before it was read.
+    /// Adds another file, as it was before it was read.
     pub(crate) fn add(&mut self, path: &Path, seen: Seen) {
         if self.files.iter().all(|(known, _)| known != path) {
             self.files.push((path.to_owned(), seen));
         }
     }
 
-    /// Files that were seen like this.
+    /// Files in these states.
     #[cfg(test)]
     pub fn in_state(files: &[(&str, Seen)], folder: Seen) -> Sources {
         let files = files.iter().map(|(path, seen)| (PathBuf::from(path), *seen)).collect();
         Sources { files, folder }
     }
 
-    /// The configuration file. None if it was not read from one.
+    /// The configuration file. None if the configuration was not read from a file.
     pub(crate) fn first(&self) -> Option<&Path> {
         self.files.first().map(|(path, _)| path.as_path())
     }
 
-    /// The same files as they are now. Blocks for as long as a disk takes.
+    /// The same files as they are now. Blocks for as long as the disk takes.
     pub fn look(&self) -> Sources {
         let files = self.files.iter().map(|(path, _)| (path.clone(), Seen::of(path)));
         let first = self.first().map(|path| Seen::of(folder_of(path)));
         Sources { files: files.collect(), folder: first.unwrap_or_default() }
     }
 
-    /// True exactly when the files were the same at both times.
+    /// True exactly when both have the same files in the same states.
     pub fn are_as(&self, others: &Sources) -> bool {
         self.files == others.files
     }
 
-    /// The directories in which something comes, goes or is written if one of the files changes:
-    /// its own, and those of all links on the way to it.
+    /// The directories in which a change to one of the files shows: those of the files, and of all
+    /// links on the way to them.
     pub fn directories(&self) -> BTreeSet<PathBuf> {
         let mut directories = BTreeSet::new();
         for (path, _) in &self.files {
@@ -67,8 +67,8 @@ impl Sources {
     }
 }
 
-/// The directories in which something comes, goes or is written if this file changes: its own, and
-/// those of all links on the way to it.
+/// The directories in which a change to this file shows: its own, and those of all links on the way
+/// to it.
 pub fn folders_of(path: &Path) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     follow(path, &mut folders);
@@ -84,7 +84,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Adds the directories on the way to a file in which a link leads on, and the file's own.
+/// Adds the directories of all links on the way to a file, and the file's own.
 fn follow(path: &Path, directories: &mut BTreeSet<PathBuf>) {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -99,7 +99,7 @@ fn follow(path: &Path, directories: &mut BTreeSet<PathBuf>) {
     directories.insert(folder_of(&path).to_owned());
 }
 
-/// The first link on the way to a file, and the path to the file without it.
+/// The first link on the way to a file, and the path to the file with that link resolved.
 fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
     let mut so_far = PathBuf::new();
     let mut rest = path.components();
@@ -132,7 +132,7 @@ mod tests {
         sources.add(&keys, Seen::of(&keys));
         assert_eq!(sources.files.len(), 2);
         assert!(sources.look().are_as(&sources));
-        // A file that comes is a change, and so is another one in its place.
+        // A new file is a change, and so is a replaced one.
         fs::write(&keys, "2").unwrap();
         let with_keys = sources.look();
         assert!(!with_keys.are_as(&sources) && with_keys != sources);
@@ -160,7 +160,7 @@ mod tests {
         fs::rename(scratch.join("new"), scratch.join("..data")).unwrap();
         assert!(!sources.look().are_as(&sources));
         assert!(sources.directories().contains(&scratch.join("v2")));
-        // Links that lead in a circle end somewhere.
+        // A circle of links is not followed for ever.
         symlink("b", scratch.join("c")).unwrap();
         symlink("c", scratch.join("b")).unwrap();
         let circle = Sources::of(&scratch.join("b"));

@@ -18,7 +18,7 @@ use toml::de::DeValue;
 /// `[api.auth]`: how an api checks keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
-    /// The path of the key file as configured, relative to the configuration file.
+    /// The key file, as configured, relative to the configuration file.
     pub keys_file: String,
     /// Where a request may carry its key; at least one carrier has a name.
     pub carriers: Carriers,
@@ -31,13 +31,13 @@ pub struct Auth {
 }
 
 impl Api {
-    /// True exactly when not everybody may come in.
+    /// True exactly when not everybody is let in.
     pub(crate) const fn is_guarded(&self) -> bool {
         self.client_certificate || self.auth.is_some() || self.forward_auth.is_some()
     }
 }
 
-/// Reads whether clients need a certificate. They may be asked for one.
+/// Reads whether clients need a certificate. `is_asked` says whether they are asked for one.
 pub(crate) fn client_certificate(value: &DeValue<'_>, is_asked: bool) -> Result<bool, Wrong> {
     match flag(value)? {
         true if !is_asked => Err("no client is asked for a certificate; write listen_tls in [server] \
@@ -47,8 +47,8 @@ pub(crate) fn client_certificate(value: &DeValue<'_>, is_asked: bool) -> Result<
     }
 }
 
-/// Reads the keys about keys. If clients need a certificate, or somebody is `asked` who may come
-/// in, nobody needs a key unless `keys_file` says so.
+/// Reads how clients' keys are checked. If clients need a certificate, or an auth server is
+/// `asked`, they need no key unless there is a `keys_file`.
 pub(crate) fn auth(
     t: &mut Table<'_, '_>,
     needs_certificate: bool,
@@ -97,8 +97,7 @@ fn file(value: &DeValue<'_>) -> Result<String, Wrong> {
     }
 }
 
-/// Reads the names of fields that carry keys: one, none of which is written as an empty string, or
-/// a list of them.
+/// Reads the names of fields that carry keys: one, or a list of them. An empty string means none.
 fn key_fields(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     if value.as_str() == Some("") {
         return Ok(Vec::new());
@@ -138,7 +137,7 @@ fn cookie(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(name.to_owned())
 }
 
-/// Maximum length of a list of methods or fields in bytes: it becomes one field line.
+/// Maximum length in bytes of a list of methods or fields: it becomes one field line.
 const LIST_MAX: usize = 1024;
 
 /// Maximum length of an origin in bytes.
@@ -191,7 +190,7 @@ pub(crate) fn allowed_origins(value: &DeValue<'_>) -> Result<Vec<String>, Wrong>
     })
 }
 
-/// Reads a list of at most 1000 origins that pass a `check`, none of them twice.
+/// Reads a list of at most 1000 different origins, each of which passes `check`.
 fn some_origins(
     value: &DeValue<'_>,
     example: &str,

@@ -1,4 +1,4 @@
-//! `[admin]` and `[demo]`: what this process serves by itself, and where.
+//! `[admin]` and `[demo]`: what this process itself serves, and where.
 
 use super::listen::{self, ListenAddr};
 use crate::config::Server;
@@ -12,26 +12,27 @@ use std::time::Duration;
 /// `[admin]`: the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
-    /// Its address. Not one of [`Server::addresses`], except for port 0.
+    /// Its address. Not one of [`Server::addresses`], except with port 0.
     pub listen: ListenAddr,
-    /// The address of the listener for probes, if there is one. None of [`Server::addresses`], nor
-    /// `listen`, except for port 0.
+    /// The address of the listener for probes, if there is one. Neither one of
+    /// [`Server::addresses`] nor `listen`, except with port 0.
     pub probes: Option<ListenAddr>,
-    /// The names by which it may be asked, in lower case, without port and trailing dot. All IP
-    /// addresses and localhost are welcome, too.
+    /// The host names for which it answers, in lower case, without port and trailing dot. It also
+    /// answers for localhost and all IP addresses.
     pub hosts: Vec<String>,
 }
 
 /// `[demo]`: the built-in event source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demo {
-    /// Its address. Neither one of [`Server::addresses`] nor [`Admin::listen`], except for port 0.
+    /// Its address. Neither one of [`Server::addresses`] nor one of [`Admin`]'s, except with port
+    /// 0.
     pub listen: SocketAddr,
     /// The time from one event to the next.
     pub interval: Duration,
 }
 
-/// Reads `[admin]`. No listener of `server` may have its addresses.
+/// Reads `[admin]`. Its addresses must not be those of a listener of `server`.
 pub(crate) fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
     let default = listen::loopback(9090);
     let listen = own_listener(t, default, ListenAddr::parse, &of_server(server));
@@ -47,7 +48,7 @@ pub(crate) fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
     Some(Admin { listen, probes: probes.flatten(), hosts: hosts.unwrap_or_default() })
 }
 
-/// Reads `[demo]`. No listener of these may have its address.
+/// Reads `[demo]`. Its address must not be that of a listener of `server` or `admin`.
 pub(crate) fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option<Demo> {
     let default = SocketAddr::from(([127, 0, 0, 1], 8000));
     let others = [of_server(server), of_admin(admin)].concat();
@@ -57,7 +58,7 @@ pub(crate) fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>
     })
 }
 
-/// Reads `listen`, the address of a listener that no other one may have, its default neither.
+/// Reads `listen`, an address that must not be that of another listener. Neither must its default.
 fn own_listener<A: Clone + Into<ListenAddr>>(
     t: &mut Table<'_, '_>,
     default: A,
@@ -80,7 +81,7 @@ fn own_listener<A: Clone + Into<ListenAddr>>(
 /// Addresses to listen on, with their keys.
 type Listeners<'a> = Vec<(&'static str, &'a ListenAddr)>;
 
-/// Checks that no other listener has this address, except for port 0.
+/// Checks that no other listener has this address, unless its port is 0.
 fn is_free(address: &ListenAddr, others: &Listeners<'_>) -> Result<(), Wrong> {
     let is_taken = |other: &ListenAddr| other == address && !listen::is_any_port(address);
     match others.iter().find(|(_, other)| is_taken(other)) {

@@ -1,17 +1,17 @@
-//! What connections are made to: the targets of an api, or the server that its `auth.url` names.
+//! What the proxy connects to: the targets of an api, or the server in its `auth.url`.
 
 use crate::config::{Api, Health, RetryOn, Target, UpstreamTls};
 
-/// Servers that do the same, and how they are asked. See the module.
+/// Equivalent servers, and how to connect to them. See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Backend<'a> {
     /// The name of the api.
     pub name: &'a str,
-    /// True exactly when it is asked which requests may come in.
+    /// True exactly when it is the api's auth server.
     pub is_auth_server: bool,
-    /// Its servers: at least one, and at most 64.
+    /// Its servers: 1 to 64.
     pub targets: &'a [Target],
-    /// How they are asked if they speak TLS.
+    /// The TLS settings for servers with `https://`.
     pub tls: &'a UpstreamTls,
     /// Maximum number of idle connections to each.
     pub idle_max: usize,
@@ -19,14 +19,15 @@ pub struct Backend<'a> {
     pub max: Option<usize>,
     /// When they are passed over.
     pub health: &'a Health,
-    /// After which failures others are asked.
+    /// After which failures another server is tried.
     pub retry_on: RetryOn,
-    /// Whose settings say how their health is checked, if it is.
+    /// The api whose settings say how they are checked. None: they are not.
     pub checked: Option<&'a Api>,
 }
 
 impl Backend<'_> {
-    /// The targets that requests go to, as bits, the first one the lowest: those with a weight.
+    /// The targets that get requests, which are those with a weight, as bits. The lowest bit is the
+    /// first target's.
     pub fn targets_to_ask(&self) -> u64 {
         self.targets_that(|target| target.weight > 0)
     }
@@ -43,12 +44,12 @@ impl Backend<'_> {
 }
 
 impl Api {
-    /// True exactly when there is more than one target to ask.
+    /// True exactly when more than one target gets requests.
     pub fn has_several_targets(&self) -> bool {
         self.targets.iter().filter(|target| target.weight > 0).nth(1).is_some()
     }
 
-    /// Its targets, as what connections go to.
+    /// Its targets as a backend.
     pub fn backend(&self) -> Backend<'_> {
         Backend {
             name: &self.name,

@@ -8,29 +8,28 @@ use crate::config::values::value::{duration, size};
 use crate::rate::Rate;
 use std::time::Duration;
 
-/// Which clients may send which requests. See the module.
+/// Which clients may send which requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clients {
     /// The addresses of the clients that may send requests, unless they are in `deny`. Empty: all.
     pub allow: Networks,
-    /// The addresses of those that may not.
+    /// The addresses of the clients that may not send requests.
     pub deny: Networks,
     /// How many requests may go upstream. None: no limit.
     pub max_requests: Option<Rate>,
-    /// How many requests may come from one client address; an IPv6 /64 counts as one. None: no
-    /// limit.
+    /// How many requests one client address may send; an IPv6 /64 counts as one. None: no limit.
     pub max_requests_per_ip: Option<Rate>,
     /// The origins of the pages that may send requests. Empty: all.
     pub allowed_origins: Vec<String>,
-    /// Maximum length of a request body in bytes. None: the one for the server.
+    /// Maximum length of a request body in bytes. None: the limit in `[server]`.
     pub max_body_bytes: Option<u64>,
-    /// How long a request body may stall. None: as long as for the server.
+    /// How long a request body may stall. None: the time in `[server]`.
     pub body_timeout: Option<Duration>,
-    /// The query parameter that stands for the field Last-Event-ID. None: there is none.
+    /// The query parameter that replaces the field Last-Event-ID. None: there is none.
     pub last_event_id_query: Option<String>,
 }
 
-/// Reads an api's keys about its clients.
+/// Reads the keys of an api that are about its clients.
 pub(crate) fn clients(t: &mut Table<'_, '_>) -> Clients {
     let max_body_bytes = t.take("max_body_bytes", size(0..=1 << 62));
     Clients {

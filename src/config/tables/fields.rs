@@ -10,14 +10,14 @@ use crate::http::changes::Changes;
 use crate::http::fields::{END_TO_END, is_about_origins, is_reserved, same_to_gateway};
 use toml::de::DeValue;
 
-/// Maximum total size of the fields to set, in bytes: they share one buffer with the rest of the
+/// Maximum total size in bytes of the fields to set: they share one buffer with the rest of the
 /// head.
 const SET_MAX: usize = 16 << 10;
 
-/// What millstream itself writes into a head, so that it cannot be configured here.
+/// What millstream itself writes into a head, and what therefore cannot be configured here.
 #[derive(Clone, Copy)]
 pub(crate) struct Written<'a> {
-    /// True exactly when the head is a response's.
+    /// True exactly when it is the head of a response.
     pub response: bool,
     /// True exactly when a key is forwarded in `Authorization`.
     pub authorization: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Written<'a> {
     pub origins: bool,
     /// True exactly when `Accept-Encoding` is removed from requests for event streams.
     pub uncoded: bool,
-    /// The fields that only the answer of `auth.url` may give to a request.
+    /// The fields that only the auth server's answer may set in a request.
     pub passed: &'a [String],
 }
 
@@ -46,7 +46,7 @@ impl Written<'_> {
     }
 }
 
-/// Reads a list of names of fields, each of which `name` reads, and none of which is there twice.
+/// Reads a list of field names, each with `name`. None may occur twice.
 pub(crate) fn names(
     value: &DeValue<'_>,
     example: &str,
@@ -109,12 +109,12 @@ fn set(value: &DeValue<'_>, written: Written<'_>) -> Result<Vec<(String, String)
     Ok(fields)
 }
 
-/// Reads the name of a field that only the operator may write.
+/// Reads the name of a field to set or remove.
 fn name(name: &str, written: Written<'_>) -> Result<String, Wrong> {
     if !is_token(name.as_bytes()) {
         return Err("not a field name; write one like \"X-Env\"".into());
     }
-    // Only the operator knows which prefix was removed from a path.
+    // Only the operator knows which prefix another proxy has removed from the path.
     let prefix = !written.response && name.eq_ignore_ascii_case("X-Forwarded-Prefix");
     if is_reserved(name) && !prefix {
         return Err("millstream handles this field itself; leave it out".into());
@@ -134,13 +134,13 @@ fn name(name: &str, written: Written<'_>) -> Result<String, Wrong> {
     Ok(name.to_owned())
 }
 
-/// True exactly when a field says more of a message than who sends it.
+/// True exactly when a field is about the message itself, and not only about its sender.
 pub(crate) fn is_about_more(name: &str) -> bool {
     let mut known = END_TO_END.iter().filter(|field| **field != "Authorization");
     known.any(|field| field.eq_ignore_ascii_case(name))
 }
 
-/// Reads a field value (RFC 9110 section 5.5) of ASCII characters.
+/// Reads a field value (RFC 9110 section 5.5) in ASCII.
 fn field_value(value: &DeValue<'_>) -> Result<String, Wrong> {
     let value = text(value)?;
     let fits = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');

@@ -1,4 +1,5 @@
-//! `url` in `[api.auth]`, and the keys beside it: who is asked which requests may come in.
+//! `url` in `[api.auth]`, and the keys that go with it: the auth server, which decides which
+//! requests are let in.
 
 use super::fields::{is_about_more, names};
 use super::health::{FAIL_TIMEOUT, Health};
@@ -13,35 +14,36 @@ use crate::http::fields::is_reserved;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// Maximum number of fields that are taken from an answer.
+/// Maximum number of fields that are copied from the auth server's response.
 const PASS_MAX: usize = 32;
 
 /// Maximum number of idle connections to keep, as for targets.
 const IDLE_MAX: usize = 1024;
 
-/// It is the only one, so it is asked in any case.
+/// An auth server has no alternative, so it is never passed over.
 static HEALTH: Health =
     Health { max_fails: None, fail_timeout: FAIL_TIMEOUT, checks: None, has_vain_keys: false };
 
-/// `url` in `[api.auth]`: a server that is asked which requests may come in.
+/// `url` in `[api.auth]`: a server that decides which requests are let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardAuth {
     /// The server.
     pub target: [Target; 1],
-    /// The path and the query that it is asked for, as they go out.
+    /// The path and query to request, as they are sent.
     pub path_and_query: String,
-    /// How it is asked if it speaks TLS.
+    /// The TLS settings for `https://`.
     pub tls: UpstreamTls,
-    /// How long an answer may take, from the moment at which it is needed.
+    /// How long the server may take to answer, from when the answer is needed.
     pub timeout: Duration,
-    /// The names of the fields that a request has only if the answer has them.
+    /// The names of the fields that a request gets from the answer, and has only if the answer has
+    /// them.
     pub pass: Vec<String>,
-    /// How often it is asked again about what is open. None: never.
+    /// How often it is asked again about open streams and other requests. None: never.
     pub recheck: Option<Duration>,
 }
 
 impl ForwardAuth {
-    /// The server, as what connections go to for an api of this name.
+    /// The server as a backend, for the api with this name.
     pub fn backend<'a>(&'a self, api: &'a str) -> Backend<'a> {
         Backend {
             name: api,
@@ -56,7 +58,7 @@ impl ForwardAuth {
         }
     }
 
-    /// True exactly when its answers to the same questions may be taken for those of `other`.
+    /// True exactly when its answers to a question are valid as those of `other` as well.
     pub fn answers_like(&self, other: &ForwardAuth) -> bool {
         self.target[0].is_same_place(&other.target[0])
             && self.path_and_query == other.path_and_query
@@ -65,7 +67,7 @@ impl ForwardAuth {
     }
 }
 
-/// Reads the keys of an api with these targets. None if there is no URL.
+/// Reads the auth server's keys of an api with these targets. None if there is no URL.
 pub(crate) fn forward_auth(t: &mut Table<'_, '_>, targets: &[Target]) -> Option<ForwardAuth> {
     let is_there = t.has("url");
     let url = t.take("url", |value| match url(value)? {
@@ -74,7 +76,7 @@ pub(crate) fn forward_auth(t: &mut Table<'_, '_>, targets: &[Target]) -> Option<
         }
         url => Ok(url),
     });
-    // If there is something wrong with it, that has been said.
+    // If it is invalid, that error was recorded already.
     let is_off = !is_there || url == Some(None);
     let only = |is: bool| if is && is_off { Err(Wrong::from(WITHOUT_URL)) } else { Ok(()) };
     let timeout = t.take("timeout", duration);
@@ -101,14 +103,15 @@ pub(crate) fn forward_auth(t: &mut Table<'_, '_>, targets: &[Target]) -> Option<
 const WITHOUT_URL: &str =
     "there is no url, so no auth server is asked; write that, or leave this out";
 
-/// Reads the URL that is asked for. An empty string means that nobody is asked.
+/// Reads the auth server and the path and query to request. An empty string means that there is no
+/// auth server.
 fn url(value: &DeValue<'_>) -> Result<Option<(Target, String)>, Wrong> {
     let url = text(value)?;
     if url.is_empty() {
         return Ok(None);
     }
     let target = Target::parse(url)?;
-    // What is a prefix for others is all of it here, so that a slash at the end stays.
+    // The path of a target is a prefix, but this one is complete, so its trailing slash is kept.
     let path = url.split('?').next().unwrap_or_default();
     let slash = if target.path.is_empty() || path.ends_with('/') { "/" } else { "" };
     let query = target.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
@@ -116,7 +119,7 @@ fn url(value: &DeValue<'_>) -> Result<Option<(Target, String)>, Wrong> {
     Ok(Some((target, path_and_query)))
 }
 
-/// Reads the names of fields that only the server's answer may give to a request.
+/// Reads the names of fields that only the auth server's answer may set in a request.
 fn pass(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     let names = names(value, "[\"X-User\"]", |value| {
         let name = text(value)?;

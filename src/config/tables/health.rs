@@ -1,5 +1,4 @@
-//! Which targets are no good for a while: those that failed, and those that a check finds
-//! unhealthy.
+//! When targets are passed over: after failures, and while health checks find them unhealthy.
 
 use crate::config::error::Wrong;
 use crate::config::table::Table;
@@ -13,20 +12,21 @@ pub(crate) const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
 /// When a target is passed over, and how it is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// After how many failures in a row a target is passed over: up to 1000. None: after none.
+    /// After how many failures in a row a target is passed over: up to 1000. None: failures are
+    /// ignored.
     pub max_fails: Option<usize>,
-    /// How long it is.
+    /// How long it is passed over.
     pub fail_timeout: Duration,
     /// How targets are checked. None: they are not.
     pub checks: Option<Checks>,
-    /// True exactly when there are keys about checks, but none are made.
+    /// True exactly when there are keys for checks, but no checks.
     pub has_vain_keys: bool,
 }
 
-/// How targets are checked: with a GET, by this process itself.
+/// How targets are checked: this process sends each a GET.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checks {
-    /// The path and the query to ask for, as they go out.
+    /// The path and query to request, as they are sent.
     pub path: String,
     /// The time from one check of an address to the next.
     pub interval: Duration,
@@ -54,7 +54,7 @@ pub(crate) fn health(t: &mut Table<'_, '_>) -> Health {
     Health { max_fails, fail_timeout, checks, has_vain_keys }
 }
 
-/// Reads what a check asks for. An empty string means that there are no checks.
+/// Reads the path that a check requests. An empty string means that there are no checks.
 fn path(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
     let path = text(value)?;
     if path.is_empty() {

@@ -1,4 +1,4 @@
-//! The addresses that clients connect to, and where those are sent who come without TLS.
+//! The addresses that clients connect to, and where requests without TLS are redirected.
 
 use crate::config::error::Wrong;
 use crate::config::table::Table;
@@ -10,11 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use toml::de::DeValue;
 
-/// Maximum length of a path that fits a socket address on all systems, in bytes; macOS has the
+/// Maximum length in bytes of a path that fits into a socket address on all systems; macOS has the
 /// least room.
 pub(crate) const UNIX_PATH_MAX: usize = 103;
 
-/// An address to listen on. Displayed as it is configured.
+/// An address to listen on. Displayed as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddr {
     /// An IP address and a port. Port 0 lets the system choose one.
@@ -66,7 +66,7 @@ fn what_is_wrong(text: &str) -> &'static str {
     NOT_AN_ADDRESS
 }
 
-/// Parses an IP address, not a name, and a port.
+/// Parses an IP address and a port. The address cannot be a name.
 pub(crate) fn ip_and_port(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "not an IP address and a port; write \"127.0.0.1:8000\" or \"[::1]:8000\"")
@@ -75,8 +75,8 @@ pub(crate) fn ip_and_port(text: &str) -> Result<SocketAddr, &'static str> {
 const NOT_AN_ADDRESS: &str = "not an IP address and a port; \
      write \"127.0.0.1:8080\", \"[::]:8080\" or \"unix:/path/to.sock\"";
 
-/// Reads the addresses without TLS and with it. Only if there are none of the latter, there is one
-/// of the former by default.
+/// Reads the addresses without TLS and those with TLS. By default there is one without TLS, but
+/// only if there are none with TLS.
 pub(crate) fn addresses(
     t: &mut Table<'_, '_>,
     has_certificate: bool,
@@ -127,7 +127,7 @@ fn listeners(value: &DeValue<'_>) -> Result<Vec<ListenAddr>, Wrong> {
     Ok(addresses)
 }
 
-/// Reads where requests without TLS are sent, if they are.
+/// Reads where requests without TLS are redirected. None: they are served.
 pub(crate) fn redirect(
     value: &DeValue<'_>,
     listen_tls: &[ListenAddr],
@@ -142,7 +142,7 @@ pub(crate) fn redirect(
     }
 }
 
-/// Reads an origin where TLS is spoken.
+/// Reads an origin with `https://`.
 fn origin(value: &DeValue<'_>) -> Result<String, Wrong> {
     let what = "not a redirect; write true, false, or a URL like \"https://a.example\"";
     let origin = value.as_str().and_then(|text| text.strip_prefix("https://")).ok_or(what)?;
@@ -154,8 +154,8 @@ fn origin(value: &DeValue<'_>) -> Result<String, Wrong> {
     })
 }
 
-/// Reads the addresses where connections begin with a PROXY header. `listening` are those without
-/// TLS and those with it.
+/// Reads the addresses at which connections begin with a PROXY header. `listening` has the
+/// addresses without TLS and those with TLS.
 pub(crate) fn proxy_protocol(
     value: &DeValue<'_>,
     listening: [&[ListenAddr]; 2],
@@ -187,8 +187,8 @@ pub(crate) fn proxy_protocol(
     Ok(addresses)
 }
 
-/// Reads which addresses without TLS have clients that speak https with something in front: all of
-/// them, or those that are named.
+/// Reads which addresses without TLS have clients that speak HTTPS to a proxy in front: all of
+/// them, or those that are listed.
 pub(crate) fn forwarded_proto(
     value: &DeValue<'_>,
     listen: &[ListenAddr],
@@ -220,12 +220,12 @@ pub(crate) fn forwarded_proto(
     Ok(addresses)
 }
 
-/// True exactly when the system chooses the port, another one each time.
+/// True exactly when the system chooses the port, which then differs each time.
 pub(crate) fn is_any_port(address: &ListenAddr) -> bool {
     matches!(address, ListenAddr::Tcp(address) if address.port() == 0)
 }
 
-/// An address of this host only.
+/// An address at which only this host can connect.
 pub(crate) fn loopback(port: u16) -> ListenAddr {
     ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
 }

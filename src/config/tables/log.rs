@@ -10,10 +10,10 @@ use crate::http::abnf::is_token;
 use crate::http::fields::same_to_gateway;
 use toml::de::DeValue;
 
-/// The most fields that the access log shows. An open stream keeps their values.
+/// The most fields that the access log can show. Each open stream keeps their values.
 const FIELDS_MAX: usize = 16;
 
-/// The fields that may carry a key, whatever an api expects.
+/// Fields that may carry a key, even if no api expects one there.
 const SECRET: [&str; 4] = ["Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key"];
 
 pub(crate) fn log(t: &mut Table<'_, '_>, apis: &[Api]) -> Log {

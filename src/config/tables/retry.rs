@@ -1,22 +1,22 @@
-//! `retry_on`: after which failures of a target a request goes to another one.
+//! `retry_on`: after which failures of a target a request is sent to another one.
 
 use crate::config::error::Wrong;
 use crate::config::values::value::{list, text};
 use toml::de::DeValue;
 
-/// A failure of a target after which another one may be asked.
+/// A failure of a target after which another one may be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// It cannot be connected to. Nothing of the request was sent.
+    /// It cannot be connected to, so nothing of the request was sent.
     Connect,
-    /// It took too long to read the request, or to send the head of its response.
+    /// It took too long to read the request, or to send its response head.
     Timeout,
     /// It sent no event for `first_event_timeout`.
     FirstEventTimeout,
     /// It answered 429 (Too Many Requests).
     TooManyRequests,
-    /// It answered 502 (Bad Gateway); or it broke off before its head was complete, or sent a
-    /// malformed one, for which its client would get a 502.
+    /// It answered 502 (Bad Gateway), closed the connection before its head was complete, or sent a
+    /// malformed head. The client would get a 502 for any of these.
     BadGateway,
     /// It answered 503 (Service Unavailable).
     Unavailable,
@@ -36,7 +36,7 @@ impl Failed {
         Failed::GatewayTimeout,
     ];
 
-    /// The word in the file.
+    /// The word in the configuration file.
     pub const fn word(self) -> &'static str {
         match self {
             Failed::Connect => "connect",
@@ -49,7 +49,7 @@ impl Failed {
         }
     }
 
-    /// The failure that a response with this status is, if it is one.
+    /// The failure that a response with this status means, if any.
     pub const fn of_status(status: u16) -> Option<Failed> {
         match status {
             429 => Some(Failed::TooManyRequests),
@@ -66,15 +66,15 @@ impl Failed {
 pub struct RetryOn(u8);
 
 impl RetryOn {
-    /// Only where nothing of the request was sent, which is always safe.
+    /// Only if nothing of the request was sent, which is always safe.
     pub const CONNECT: RetryOn = RetryOn(1 << Failed::Connect as u8);
 
-    /// True exactly when another target is asked after this failure.
+    /// True exactly when another target is tried after this failure.
     pub const fn has(self, failed: Failed) -> bool {
         self.0 >> failed as u8 & 1 != 0
     }
 
-    /// True exactly when a request may be sent again after some failure.
+    /// True exactly when a request that was sent may be sent again after some failure.
     pub const fn repeats(self) -> bool {
         self.0 & !RetryOn::CONNECT.0 != 0
     }

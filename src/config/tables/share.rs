@@ -17,20 +17,20 @@ use toml::de::DeValue;
 /// The default of `settle`.
 pub(crate) const SETTLE: Duration = Duration::from_millis(500);
 
-/// The largest `max_event_bytes` where events are shared: a log has each as a whole.
+/// The largest `max_event_bytes` where streams are shared, because a log holds whole events.
 pub(crate) const EVENT_MAX: usize = 256 << 20;
 
 /// `[api.share]`: one upstream stream for many clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// What a client gets that does not say where it was.
+    /// What a client gets that names no last event.
     pub join: Join,
-    /// For how long the own stream of a client has to be quiet that then goes on with what others
-    /// get.
+    /// With `fresh`: how long a client's own upstream stream must be quiet before the client goes
+    /// on with the shared one.
     pub settle: Duration,
-    /// The query parameters that tell streams apart, and go upstream. None: all.
+    /// The query parameters that distinguish streams and go upstream. None: all.
     pub query: Option<Vec<String>>,
-    /// The request fields that tell streams apart, and go upstream. None of them twice.
+    /// The request fields that distinguish streams and go upstream. None occurs twice.
     pub headers: Vec<String>,
     /// Whether only clients with the same key share.
     pub per_key: bool,
@@ -38,20 +38,20 @@ pub struct Share {
     pub ids: Ids,
     /// How much is held of a stream.
     pub limits: Limits,
-    /// What a client gets that was further back than that.
+    /// What a client gets whose last event is no longer held.
     pub on_gap: OnGap,
-    /// The event that tells a client that it has missed some, if there is one.
+    /// The event that tells a client that it has missed events, if there is one.
     pub gap_event: Option<String>,
     /// What a client gets that reads too slowly.
     pub slow: Slow,
-    /// How long the upstream stream is kept when the last client has left.
+    /// How long the upstream stream is kept after the last client has left.
     pub linger: Duration,
     /// Maximum number of shared upstream streams: 1 to 65,535.
     pub max_logs: usize,
 }
 
-/// What must be the same under two configurations of an api, so that clients of both can share an
-/// upstream stream. What concerns each client may differ.
+/// The settings that must be equal in two configurations of an api, so that clients of both can
+/// share an upstream stream. Settings that affect only a client may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sharing {
     share: Share,
@@ -61,7 +61,7 @@ pub struct Sharing {
 }
 
 impl Api {
-    /// On which terms its clients share. None if they do not.
+    /// The settings under which its clients share streams. None if they do not.
     pub fn sharing(&self) -> Option<Sharing> {
         let streams = &self.streams;
         let (response, first_event) = (streams.response_timeout, streams.first_event_timeout);
@@ -79,14 +79,14 @@ impl Api {
     }
 }
 
-/// `join`: what a client gets that does not say where it was.
+/// `join`: what a client gets that names no last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// An upstream stream of its own until that is quiet, and then what others get.
+    /// An upstream stream of its own until that is quiet, and then the shared one.
     Fresh,
-    /// What comes from now on.
+    /// Events from now on.
     Now,
-    /// All that is held, and what comes.
+    /// All events that are held, and those from now on.
     Log,
 }
 
@@ -99,27 +99,26 @@ pub enum Ids {
     Own,
 }
 
-/// `on_gap`: what a client gets whose last event is not held any more.
+/// `on_gap`: what a client gets whose last event is no longer held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnGap {
     /// An upstream stream of its own.
     Private,
-    /// What a client gets that does not say where it was and where `join` says this, behind
-    /// `gap_event`.
+    /// First `gap_event`, and then what this value of `join` gives to a client that names no last
+    /// event.
     Join(Join),
-    /// An empty stream that says when to come back.
+    /// An empty stream that says when to reconnect.
     End,
 }
 
-/// `slow`: what a client gets that reads so slowly that what it would be sent next is not held any
-/// more.
+/// `slow`: what a client gets that reads so slowly that its next event is no longer held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slow {
     /// The end of its stream.
     End,
-    /// What is held, behind `gap_event`.
+    /// `gap_event`, and then what is held.
     Skip,
-    /// The last event of each name, behind `gap_event` if there is one.
+    /// `gap_event` if there is one, and then the last event of each name.
     Latest,
 }
 
@@ -220,7 +219,7 @@ fn parameter(value: &DeValue<'_>) -> Result<String, Wrong> {
     }
 }
 
-/// Reads the names of fields that a client may send upstream, each once.
+/// Reads the names of fields that clients may send upstream, each once.
 fn fields(value: &DeValue<'_>) -> Result<Vec<String>, Wrong> {
     names(value, "[\"Accept-Language\"]", field)
 }

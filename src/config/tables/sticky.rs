@@ -1,4 +1,4 @@
-//! `[api.sticky]`: which replica a client goes to that one of them knows.
+//! `[api.sticky]`: how clients are kept at the replica that knows them.
 
 use crate::config::error::Wrong;
 use crate::config::table::Table;
@@ -7,26 +7,25 @@ use crate::http::abnf::is_token;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// `[api.sticky]`: which replica a client goes to that one of them knows. See [`crate::sticky`].
+/// `[api.sticky]`: how clients are kept at the replica that knows them. See [`crate::sticky`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sticky {
-    /// By what a client is known.
+    /// What identifies a client.
     pub by: KnownBy,
     /// Maximum number of clients to remember: 1 to 10,000,000.
     pub max: usize,
-    /// How long a client is remembered that does not come.
+    /// How long a client is remembered that sends no request.
     pub age: Duration,
 }
 
-/// By what a client is known.
+/// What identifies a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KnownBy {
-    /// The value of this field, which a response has first.
+    /// The value of this field, which responses introduce.
     Field(String),
-    /// The value of this cookie, which a response sets.
+    /// The value of this cookie, which responses set.
     Cookie(String),
-    /// The value of this query parameter, which is in the URL of the event `endpoint`, the first of
-    /// a stream.
+    /// The value of this query parameter, which a stream's first event, `endpoint`, has in its URL.
     Query(String),
 }
 
@@ -34,21 +33,21 @@ pub enum KnownBy {
 const MCP_SESSION: &str = "Mcp-Session-Id";
 
 impl KnownBy {
-    /// True exactly when a DELETE with the value ends the session that it names.
+    /// True exactly when a DELETE with the value ends the session.
     pub fn ends_with_delete(&self) -> bool {
         matches!(self, KnownBy::Field(name) if name.eq_ignore_ascii_case(MCP_SESSION))
     }
 
-    /// True exactly when no other replica can serve a client that one knows.
+    /// True exactly when only the replica that knows a client can serve it.
     pub const fn is_exclusive(&self) -> bool {
         !matches!(self, KnownBy::Cookie(_))
     }
 }
 
-/// A key, and what its value means.
+/// A key, and the meaning of its value.
 type Key = (&'static str, fn(String) -> KnownBy);
 
-/// The keys that say by what a client is known.
+/// The keys that say what identifies a client.
 const KEYS: [Key; 3] =
     [("field", KnownBy::Field), ("cookie", KnownBy::Cookie), ("query", KnownBy::Query)];
 
@@ -76,7 +75,7 @@ pub(crate) fn sticky(t: &mut Table<'_, '_>) -> Option<Sticky> {
     Some(Sticky { by: named?, max, age })
 }
 
-/// Reads a name. An empty string means that there is none.
+/// Reads a name. An empty string means none.
 fn name(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
     match text(value)? {
         "" => Ok(None),

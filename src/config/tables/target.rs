@@ -17,29 +17,29 @@ pub struct Target {
     pub host: String,
     /// The port; 80 or 443 if the URL has none.
     pub port: u16,
-    /// The value of Host: the host, with an IPv6 address in brackets, and the port unless it is
-    /// the scheme's usual one.
+    /// The value of Host: the host, with an IPv6 address in brackets, and the port unless it is the
+    /// scheme's default.
     pub authority: String,
-    /// The prefix for request paths, which begins with a slash and ends without one. Empty for a
-    /// URL without a path.
+    /// The prefix for request paths, which begins with a slash and does not end with one. Empty for
+    /// a URL without a path.
     pub path: String,
     /// The prefix for request queries. Never empty.
     pub query: Option<String>,
     /// The addresses to connect to, the preferred one first and none twice. Empty until a name is
     /// resolved.
     pub addresses: Vec<Address>,
-    /// How connections to it are secured. None where they are not, and before
+    /// The TLS client for it. None without TLS, and before
     /// [`Config::secure`](crate::config::Config::secure).
     pub tls: Option<ClientOf>,
-    /// How many connections in use it is to have for each one that a target of weight 1 has: up to
-    /// 1000. Zero: it gets no request that another target could get.
+    /// Its share of the connections in use, relative to a target of weight 1: 0 to 1000. With 0
+    /// it gets no request that another target could get.
     pub weight: u16,
-    /// True exactly when it is asked only while no other target can be.
+    /// True exactly when it gets requests only while no other target can.
     pub is_backup: bool,
 }
 
 impl Target {
-    /// Parses a URL, or the path of a socket. An IP address needs no resolution; a name has no
+    /// Parses a URL, or the path of a socket. An IP address needs no resolution. A host name has no
     /// addresses yet.
     pub(crate) fn parse(url: &str) -> Result<Target, &'static str> {
         if let Some(path) = url.strip_prefix("unix:") {
@@ -81,7 +81,7 @@ impl Target {
     /// Parses a command-line argument, in which `http://` may be omitted.
     ///
     /// # Errors
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with the argument, and what would be right.
     pub fn parse_typed(text: &str) -> Result<Target, &'static str> {
         if text.strip_prefix(':').unwrap_or(text).parse::<u16>().is_ok() {
             return Err("no host; write \"localhost:8000\"");
@@ -112,7 +112,7 @@ impl Target {
             is_secure: false,
             host: format!("unix:{socket}"),
             port: 0,
-            // The server behind the socket needs some Host, and knows itself by this one.
+            // The server behind the socket needs some Host, and is likely to accept this one.
             authority: "localhost".to_owned(),
             path: if base.is_empty() { String::new() } else { uri::path(&format!("/{base}"))? },
             query: Some(uri::query(query)?).filter(|query| !query.is_empty()),
@@ -128,14 +128,14 @@ impl Target {
         self.host.starts_with("unix:")
     }
 
-    /// True exactly when both targets lead to the same place, whatever addresses their names have.
+    /// True exactly when both targets have the same URL, whatever addresses their hosts resolve to.
     pub fn is_same_place(&self, other: &Target) -> bool {
         let key =
             |t: &Target| (t.is_secure, t.host.clone(), t.port, t.path.clone(), t.query.clone());
         key(self) == key(other)
     }
 
-    /// True exactly when both targets lead to the same server, whatever its paths.
+    /// True exactly when both targets have the same host and port, whatever their paths.
     pub(crate) fn is_same_server(&self, other: &Target) -> bool {
         (&self.host, self.port) == (&other.host, other.port)
     }
@@ -161,7 +161,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Takes the scheme off a URL. True: it is `https`.
+/// Splits off a URL's scheme. True: it is `https`.
 fn after_scheme(url: &str) -> Result<(bool, &str), &'static str> {
     match url.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok((false, rest)),

@@ -5,7 +5,7 @@ use crate::config::error::Wrong;
 use crate::config::values::value::{count, flag, list, text};
 use toml::de::DeValue;
 
-/// Maximum number of targets of an api: the failed ones are recorded as bits.
+/// Maximum number of targets of an api: sets of them are 64 bits.
 const TARGETS_MAX: usize = 64;
 
 /// Maximum weight of a target.

@@ -1,5 +1,5 @@
 //! `[tls]`: how the clients of `server.listen_tls` are served, and with which certificates.
-//! `renewal` reads the files that are named here.
+//! `renewal` reads the files that it names.
 
 use super::upstream_tls::UpstreamClient;
 use super::verify_client::{self, VerifyClient};
@@ -16,31 +16,32 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// `[tls]`: how the clients of `server.listen_tls` are served; and all that is read of files for
-/// TLS, which may change while the rest of a configuration stays. The names of files are those in
-/// the configuration, relative to its own.
+/// `[tls]`: how the clients of `server.listen_tls` are served. It also has the contents of all
+/// files for TLS, because these may change without the rest of a configuration. The names of files
+/// are as configured, relative to the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificates. The first one is for clients that ask for a name that none of them is for.
+    /// The certificates. The first is the default for clients that ask for any other name, or for
+    /// none.
     pub certificates: Vec<Certificate>,
-    /// The oldest version that is spoken.
+    /// The oldest version that is accepted.
     pub min_version: TlsVersion,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
-    /// Maximum number of handshakes at one time: 1 to 65,535.
+    /// Maximum number of handshakes at a time: 1 to 65,535.
     pub max_handshakes: usize,
-    /// Whether clients are asked for a certificate. None: they are not.
+    /// How clients are asked for a certificate. None: they are not.
     pub verify_client: Option<VerifyClient>,
-    /// Whether clients get tickets, with which the next handshake is a short one. Those that are
-    /// asked for a certificate get none.
+    /// Whether clients get session tickets, which make their next handshake a short one. Clients
+    /// that are asked for a certificate get none.
     pub session_tickets: SessionTickets,
-    /// How often the files are looked at, to be read again when they have changed. None: only a
-    /// reload reads them.
+    /// How often the files are checked, and read again if they have changed. None: only a reload
+    /// reads them.
     pub look_every: Option<Duration>,
-    /// What serves them. None where there is no address to listen on, and before
+    /// The TLS server. None if `listen_tls` has no address, and before
     /// [`Config::load_certificates`](crate::config::Config::load_certificates).
     pub server: Option<Server>,
-    /// How targets are asked that begin with `https://`. Empty before
+    /// The TLS clients for targets with `https://`. Empty before
     /// [`Config::load_tls`](crate::config::Config::load_tls).
     pub upstreams: Vec<UpstreamClient>,
     /// The folder that the names of files are relative to.
@@ -50,32 +51,32 @@ pub struct Tls {
 /// `[[tls.certificate]]`: a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// The files of the certificate, with those of its issuers behind it, and of its key.
+    /// The files of the certificate, followed by those of its issuers, and of its key.
     pub files: [String; 2],
-    /// What is in them. None where there is no address to listen on, and before
+    /// Their contents. None if `listen_tls` has no address, and before
     /// [`Config::load_certificates`](crate::config::Config::load_certificates).
     pub pair: Option<Pair>,
-    /// Who could read the key then.
+    /// Who could read the key when it was last read.
     pub(crate) readers: Readers,
     /// The files as they were when they were last read.
     pub(crate) seen: [Seen; 2],
 }
 
-/// `session_tickets`: whether clients get tickets.
+/// `session_tickets`: whether clients get session tickets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionTickets {
-    /// They get none.
+    /// They get no tickets.
     Off,
-    /// They do, and the keys of these end with the process.
+    /// They get tickets, whose keys end with the process.
     OfProcess,
-    /// They do, and a restart and other machines know them as well.
+    /// They get tickets that are also valid after a restart and on other hosts.
     OfFile {
         /// The file with the keys.
         file: String,
-        /// What is in it. None where there is no address to listen on, and before
+        /// Its contents. None if `listen_tls` has no address, and before
         /// [`Config::load_certificates`](crate::config::Config::load_certificates).
         keys: Option<TicketKeys>,
-        /// Who could read the file then.
+        /// Who could read the file when it was last read.
         readers: Readers,
         /// The file as it was when it was last read.
         seen: Seen,
@@ -91,17 +92,17 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// The locations in the table of what is looked up elsewhere.
+/// The locations of the files that the table names.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsLocations {
-    /// Those of the files of each certificate.
+    /// The locations of each certificate's two files.
     pub(crate) certificates: Vec<[Location; 2]>,
     pub(crate) client_ca: Location,
     pub(crate) client_crl: Location,
     pub(crate) session_tickets: Location,
 }
 
-/// How often the files are looked at, unless it is said.
+/// The default of how often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
@@ -129,7 +130,7 @@ pub(crate) fn tls(t: &mut Table<'_, '_>) -> (Tls, TlsLocations) {
     (tls, TlsLocations { certificates: locations, client_ca, client_crl, session_tickets })
 }
 
-/// Reads a certificate, and the locations of its files.
+/// Reads a certificate, and the locations of its two files.
 fn certificate(
     t: &mut Table<'_, '_>,
     seen: &mut Vec<String>,
@@ -161,7 +162,7 @@ fn version(value: &DeValue<'_>) -> Result<TlsVersion, Wrong> {
     }
 }
 
-/// Reads whether clients get tickets, and where their keys are.
+/// Reads whether clients get session tickets, and the file of the keys.
 fn tickets(value: &DeValue<'_>) -> Result<SessionTickets, Wrong> {
     match value.as_bool() {
         Some(true) => return Ok(SessionTickets::OfProcess),
@@ -170,7 +171,7 @@ fn tickets(value: &DeValue<'_>) -> Result<SessionTickets, Wrong> {
     }
     let wrong = "not a choice; write true, false, or the file of the keys, like \"tickets.key\"";
     match value.as_str() {
-        // Whoever writes this does not mean a file.
+        // These are not meant as files.
         None | Some("" | "true" | "false" | "on" | "off" | "yes" | "no") => Err(wrong.into()),
         Some(_) => Ok(SessionTickets::OfFile {
             file: file(value)?.ok_or_else(|| Wrong::from(wrong))?,
@@ -181,7 +182,7 @@ fn tickets(value: &DeValue<'_>) -> Result<SessionTickets, Wrong> {
     }
 }
 
-/// Reads how often the files are looked at.
+/// Reads how often the files are checked.
 fn look_every(value: &DeValue<'_>) -> Result<Option<Duration>, Wrong> {
     match value.as_bool() {
         Some(true) => Ok(Some(LOOK_EVERY)),
@@ -192,8 +193,8 @@ fn look_every(value: &DeValue<'_>) -> Result<Option<Duration>, Wrong> {
 }
 
 impl Tls {
-    /// True exactly when clients are asked for the same as with `former` settings, whatever the
-    /// file of the authorities is called. What these have revoked is another matter.
+    /// True exactly when clients need the same certificates as with the `former` settings, whatever
+    /// the file of the authorities is called. Revocation is not compared.
     pub fn verifies_clients_like(&self, former: &Tls) -> bool {
         fn asks(tls: &Tls) -> Option<(bool, &[u8])> {
             let verify = tls.verify_client.as_ref()?;
@@ -202,13 +203,14 @@ impl Tls {
         asks(self) == asks(former)
     }
 
-    /// True exactly when the same certificates of clients are revoked as with `former` settings.
+    /// True exactly when the same certificates of clients are revoked as with the `former`
+    /// settings.
     pub fn revokes_like(&self, former: &Tls) -> bool {
         let revoked = |tls: &Tls| tls.verify_client.as_ref()?.revoked.clone();
         revoked(self) == revoked(former)
     }
 
-    /// The names of all its files, as configured.
+    /// All its files, as configured.
     pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         let pairs = self.certificates.iter().flat_map(|certificate| &certificate.files);
         let tickets = match &self.session_tickets {
@@ -220,7 +222,7 @@ impl Tls {
     }
 }
 
-/// Which of two files something is about.
+/// Which of a certificate's two files something is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Certificate = 0,
@@ -237,7 +239,7 @@ impl Part {
     }
 }
 
-/// Reads a certificate and its key from files in this folder, and tells who can read the key.
+/// Reads a certificate and its key from files in this folder. Also returns who can read the key.
 ///
 /// # Errors
 /// Which of the two cannot be read or used, and why.

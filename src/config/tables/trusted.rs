@@ -1,4 +1,4 @@
-//! The trusted proxies: those in front of this one that are believed about clients.
+//! The trusted proxies: those in front of this one whose statements about clients are believed.
 
 use crate::config::values::networks::Networks;
 use std::net::{IpAddr, SocketAddr};
@@ -25,10 +25,10 @@ impl TrustedProxies {
     }
 
     /// The address of the original client, for a connection from `peer` whose request lists these
-    /// addresses in X-Forwarded-For. Only a trusted proxy's list counts, and of it the last address
-    /// that is not a trusted proxy's: anybody could have written what precedes it. For the same
-    /// reason nothing before an invalid address counts. None for a peer on a Unix socket of which
-    /// nothing more is known.
+    /// addresses in X-Forwarded-For. Only a trusted proxy's list counts. The client is the last
+    /// address in it that is not a trusted proxy's, because anybody could have written what
+    /// precedes it. For the same reason nothing before an invalid address counts. None for a peer
+    /// on a Unix socket without such an address.
     pub fn client(
         &self,
         peer: Option<IpAddr>,
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(client(""), None);
     }
 
-    /// Applies the rule backwards, as it is worded.
+    /// Applies the rule as it is documented, from the end of the list.
     #[test]
     fn clients_are_those_of_the_plain_reading() {
         let trusted = trusting(&["10.0.0.0/8"]);

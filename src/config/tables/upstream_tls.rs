@@ -1,5 +1,5 @@
-//! `[api.upstream_tls]`: how an api's targets are asked that begin with `https://`, and
-//! `[api.auth.upstream_tls]`: how its `auth.url` is.
+//! `[api.upstream_tls]`: the TLS settings for an api's targets with `https://`, and
+//! `[api.auth.upstream_tls]`: those for its `auth.url`.
 
 use super::tls::{cannot_read, pair};
 use crate::config::error::{ConfigErrors, Location, Wrong};
@@ -14,54 +14,52 @@ use crate::net::tls::{Client, ClientOf, Pair, Terms, Trust};
 use std::path::Path;
 use toml::de::DeValue;
 
-/// `[api.upstream_tls]`, or `[api.auth.upstream_tls]`: how targets are asked that begin with
-/// `https://`. The names of files are those in the configuration, relative to its own.
+/// `[api.upstream_tls]`, or `[api.auth.upstream_tls]`: the TLS settings for targets with
+/// `https://`. The names of files are as configured, relative to the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
-    /// The file with the certificates of the authorities to trust. None: those that the system
-    /// trusts.
+    /// The file with the certificates of trusted authorities. None: those that the system trusts.
     pub ca_file: Option<String>,
-    /// The name that the certificates must be for, and that is asked for. None: the target's host.
+    /// The name that certificates must be for, and that is sent as SNI. None: the target's host.
     pub server_name: Option<String>,
     /// The files of the certificate to show to targets that ask for one, and of its key.
     pub identity: Option<[String; 2]>,
-    /// Whether every certificate is accepted.
+    /// Whether any certificate is accepted.
     pub insecure_skip_verify: bool,
 }
 
 impl UpstreamTls {
-    /// The names of all its files, as configured: of the authorities, of the certificate and its
-    /// key.
+    /// All its files, as configured: those of the authorities, the certificate and its key.
     pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         let pair = self.identity.iter().flatten();
         self.ca_file.iter().chain(pair).map(String::as_str)
     }
 
-    /// The same for targets whose certificates are for any name.
+    /// The same settings without the server name.
     fn for_any_name(&self) -> UpstreamTls {
         UpstreamTls { server_name: None, ..self.clone() }
     }
 }
 
-/// What becomes of `[api.upstream_tls]` with the files that it names, for all apis whose settings
-/// differ in nothing but the name of the server.
+/// The TLS client made from `[api.upstream_tls]` and the files that it names. All apis share it
+/// whose settings differ only in the server name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamClient {
-    /// The settings, without the name of the server.
+    /// The settings, without the server name.
     pub(crate) settings: UpstreamTls,
-    /// The certificate that is shown, and its key.
+    /// The certificate that it shows, and its key.
     pub(crate) identity: Option<Pair>,
     /// Who could read the key when it was read.
     pub(crate) readers: Readers,
-    /// What asks the targets.
+    /// The TLS client.
     client: Client,
     /// The files as they were when they were last read.
     pub(crate) seen: Vec<Seen>,
-    /// Whom it asks, as far as the configuration named it first.
+    /// What it is for, according to its first use in the configuration.
     pub(crate) asks: Asks,
 }
 
-/// Who is asked by `https://`.
+/// What kind of server is connected to by TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asks {
     /// The targets of an api.
@@ -71,7 +69,7 @@ pub(crate) enum Asks {
 }
 
 impl Asks {
-    /// The table that says how.
+    /// The table with its settings.
     pub(crate) const fn table(self) -> &'static str {
         match self {
             Asks::Targets => "api.upstream_tls",
@@ -83,24 +81,24 @@ impl Asks {
 impl UpstreamClient {
     /// Reads the files.
     pub(crate) fn load(settings: &UpstreamTls, folder: &Path) -> Result<UpstreamClient, String> {
-        // First, so that what changes meanwhile is read again.
+        // First, so that a change during the reading leads to another one.
         let seen = UpstreamClient::look(settings, folder);
         let (client, identity, readers) = client(settings, folder)?;
         let asks = Asks::Targets;
         Ok(UpstreamClient { settings: settings.clone(), identity, readers, client, seen, asks })
     }
 
-    /// The same, for who is asked with it.
+    /// The same client, for this kind of server.
     pub(crate) fn that_asks(self, asks: Asks) -> UpstreamClient {
         UpstreamClient { asks, ..self }
     }
 
-    /// Looks at the files.
+    /// The present state of the files.
     pub(crate) fn look(settings: &UpstreamTls, folder: &Path) -> Vec<Seen> {
         settings.files().map(|file| Seen::of(&folder.join(file))).collect()
     }
 
-    /// What asks a target with this host on these terms. None if they are other terms.
+    /// The client for a target with this host and these settings. None if it has other settings.
     pub fn of(&self, terms: &UpstreamTls, host: &str) -> Option<ClientOf> {
         let is_of = terms.for_any_name() == self.settings;
         let name = terms.server_name.as_deref().unwrap_or(host);
@@ -129,7 +127,7 @@ pub(crate) fn upstream_tls(t: &mut Table<'_, '_>) -> Option<UpstreamTls> {
     Some(UpstreamTls { ca_file, server_name, identity, insecure_skip_verify })
 }
 
-/// Reads a name that a certificate can be for. An empty string means that there is none.
+/// Reads a name that a certificate can be for. An empty string means none.
 fn server_name(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
     let name = text(value)?;
     if name.is_empty() {
@@ -140,8 +138,8 @@ fn server_name(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
 }
 
 impl Config {
-    /// Reads what targets that begin with `https://` need, where `folder` is that of the
-    /// configuration: the files of [`UpstreamTls`], and the authorities that the system trusts.
+    /// Reads what targets with `https://` need: the files of [`UpstreamTls`], and the authorities
+    /// that the system trusts. `folder` is the configuration file's.
     ///
     /// # Errors
     /// If a file cannot be read or used.
@@ -150,11 +148,11 @@ impl Config {
         self.secure_with(|settings| UpstreamClient::load(settings, folder))
     }
 
-    /// Prepares the TLS of all targets that begin with `https://`. `client` is called once for each
-    /// of the settings that differ in more than the name of the server.
+    /// Prepares TLS for all targets with `https://`. `client` is called once for settings that
+    /// differ only in the server name.
     ///
     /// # Errors
-    /// Those of `client`.
+    /// Any error of `client`.
     pub fn secure(
         &mut self,
         mut client: impl FnMut(&UpstreamTls) -> Result<Client, String>,
@@ -172,7 +170,7 @@ impl Config {
         mut load: impl FnMut(&UpstreamTls) -> Result<UpstreamClient, String>,
     ) -> Result<(), ConfigErrors> {
         if !cfg!(feature = "tls") {
-            // There can be none, which the compiler does not know.
+            // There cannot be any, but the compiler does not know that.
             return Ok(());
         }
         let mut errors = ConfigErrors::default();
@@ -218,8 +216,8 @@ fn secure(targets: &mut [Target], terms: &UpstreamTls, client: &Client) -> Resul
     Ok(())
 }
 
-/// Prepares to connect with these settings. Returns the certificate that is shown, too, and who can
-/// read its key.
+/// Creates a TLS client with these settings. Also returns the certificate that it shows, and who
+/// can read its key.
 fn client(tls: &UpstreamTls, folder: &Path) -> Result<(Client, Option<Pair>, Readers), String> {
     let of_file = |what: String| match &tls.ca_file {
         Some(file) => format!("ca_file: {file}: {what}"),

@@ -14,23 +14,23 @@ use toml::de::DeValue;
 /// `client_ca`, `client_crl` and `verify_client`: how clients are asked for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyClient {
-    /// The file with the certificates of the authorities that may have issued it.
+    /// The file with the certificates of the authorities that may issue it.
     pub client_ca: String,
-    /// The file with the lists of what these have revoked, if that is asked.
+    /// The file with the revocation lists of these authorities, if there is one.
     pub client_crl: Option<String>,
-    /// Whether whoever has none is let in all the same.
+    /// Whether clients without a certificate are let in too.
     pub optional: bool,
-    /// What is in the file. Empty before
+    /// The contents of `client_ca`. Empty before
     /// [`Config::load_certificates`](crate::config::Config::load_certificates).
     pub authorities: Vec<u8>,
-    /// The lists. None without a file of lists, and before
+    /// The revocation lists. None without `client_crl`, and before
     /// [`Config::load_certificates`](crate::config::Config::load_certificates).
     pub revoked: Option<RevocationLists>,
     /// The two files as they were when they were last read.
     seen: [Seen; 2],
 }
 
-/// What `verify_client` says.
+/// The values of `verify_client`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verify {
     Off,
@@ -79,7 +79,7 @@ fn verify(value: &DeValue<'_>) -> Result<Verify, Wrong> {
     }
 }
 
-/// Which of the files of `verify_client` something is about.
+/// Which of the two files something is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judges {
     ClientCa,
@@ -97,7 +97,7 @@ impl Judges {
 }
 
 impl VerifyClient {
-    /// The names of its files, as configured.
+    /// Its files, as configured.
     pub(crate) fn files(&self) -> impl Iterator<Item = &String> {
         [&self.client_ca].into_iter().chain(&self.client_crl)
     }
@@ -107,7 +107,8 @@ impl VerifyClient {
         self.look(folder) == self.seen
     }
 
-    /// The same, of files that cannot be used as they are.
+    /// The same, but with the present state of the files as seen: they cannot be used, and are not
+    /// read again until they change.
     pub(crate) fn kept(self, folder: &Path) -> VerifyClient {
         VerifyClient { seen: self.look(folder), ..self }
     }
@@ -117,7 +118,8 @@ impl VerifyClient {
         [Seen::of(&folder.join(&self.client_ca)), lists.unwrap_or_default()]
     }
 
-    /// Reads the files. Whether they can be used shows when a server is made of them.
+    /// Reads the files. Whether the authorities can be used shows only when a server is made with
+    /// them.
     pub(crate) fn load(&mut self, folder: &Path) -> Result<(), (Judges, String)> {
         self.seen = self.look(folder);
         let read = |judges, file: &str| {
@@ -132,7 +134,7 @@ impl VerifyClient {
         Ok(())
     }
 
-    /// What is told when these files are others than before.
+    /// Describes which of the files have changed.
     pub(crate) fn told(&self, former: &VerifyClient) -> impl Iterator<Item = String> {
         let read_again = |judges: Judges, file| format!("{}: {file} was read again", judges.key());
         let authorities = read_again(Judges::ClientCa, &self.client_ca);

@@ -1,4 +1,4 @@
-//! `server.workers`: how many event loops serve clients, and what part of a limit each has.
+//! `server.workers`: how many event loops serve clients, and how limits are divided among them.
 
 use crate::config::Config;
 use crate::config::error::Wrong;
@@ -19,7 +19,8 @@ pub enum Workers {
 }
 
 impl Workers {
-    /// Checks a limit of which each of them must have a part. 0 stands for no limit.
+    /// Checks a limit that is divided among the loops, so that each gets at least 1. 0 stands for
+    /// no limit.
     pub(crate) fn divide(self, limit: usize) -> Result<usize, Wrong> {
         match self {
             Workers::Number(number) if (1..number).contains(&limit) => {
@@ -40,11 +41,11 @@ pub(crate) fn workers(value: &DeValue<'_>) -> Result<Workers, Wrong> {
 }
 
 impl Config {
-    /// Whether so many event loops can serve this. [`Workers::divide`] has checked that for a
-    /// number in the file; this is for one that only the host tells.
+    /// Checks that this many event loops can serve the configuration. [`Workers::divide`] has done
+    /// so for a number in the file; this is for the number of cores.
     ///
     /// # Errors
-    /// The limit of which some of them would have nothing.
+    /// The limit of which some loops would get nothing.
     pub fn fits(&self, loops: usize) -> Result<(), String> {
         let too_few = |max: usize| max < loops;
         let few = self.apis.iter().find(|api| api.max_upstream.is_some_and(too_few));
@@ -55,16 +56,18 @@ impl Config {
         ))
     }
 
-    /// How many descriptors are left of a limit, beside those of the loops that are not the first.
+    /// How many of these descriptors remain for the first loop and all clients, without those that
+    /// the other loops need for themselves.
     pub fn descriptors_of_first(&self, descriptors: u64, loops: usize) -> u64 {
-        // Where each has sockets of its own, the first has these, too.
+        // With `reuse_port` the first loop also holds the other loops' sockets.
         let times = if self.server.reuse_port { 2 } else { 1 };
         let listeners = times * self.server.addresses().count();
         descriptors.saturating_sub(descriptors::of_loops(loops - 1, listeners))
     }
 
-    /// What one of several event loops serves: it has its part of the limits that they cannot count
-    /// together, because they are for what a loop holds. [`Config::fits`] must have been asked.
+    /// The configuration for one of several event loops, with its part of the limits that the loops
+    /// cannot count together, because they are about what a loop holds. [`Config::fits`] must have
+    /// succeeded.
     #[must_use]
     pub fn part_of(mut self, index: usize, loops: usize) -> Config {
         let part = |all: usize| all / loops + usize::from(index < all % loops);

@@ -2,16 +2,16 @@
 
 use crate::config::error::Wrong;
 
-/// Maximum length of an event, with the blank line that ends it, in bytes. It has to fit behind
-/// whatever is pending.
+/// Maximum length in bytes of an event, including the blank line that ends it. It has to fit behind
+/// bytes that are pending.
 const EVENT_MAX: usize = 1024;
 
 const EXAMPLE: &str = "\"event: error\\ndata: {}\"";
 
 /// Checks that `text` is exactly one event, in lines that end in LF, and returns it with the blank
-/// line that ends it. Line ends behind it are dropped. It must have a `data` field, or no client
-/// would be told of it. It must not change what a client remembers of the stream (`id`, `retry`),
-/// and it has no comments, because some clients take these for events.
+/// line that ends it. Trailing line ends are dropped. It must have a `data` field, because
+/// otherwise clients do not dispatch it. It must not change what a client remembers of the stream
+/// (`id`, `retry`), and must have no comments, because some clients mistake them for events.
 pub(crate) fn one_event(text: &str) -> Result<String, Wrong> {
     let text = text.trim_end_matches('\n');
     if text.contains('\r') {

@@ -1,4 +1,4 @@
-//! Lists of networks, as configurations have them.
+//! Lists of networks.
 
 use super::value::{list, text};
 use crate::config::error::Wrong;
@@ -6,11 +6,11 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use toml::de::DeValue;
 
-/// Networks, and perhaps Unix domain sockets, that peers may come from.
+/// A set of networks, which may include peers on Unix domain sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks {
     networks: Vec<IpNet>,
-    /// True exactly when peers on Unix domain sockets are among them.
+    /// True exactly when it includes peers on Unix domain sockets.
     unix: bool,
 }
 
@@ -22,12 +22,12 @@ impl Networks {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// True exactly when there are none.
+    /// True exactly when it includes no peer at all.
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty() && !self.unix
     }
 
-    /// True exactly when there are addresses among them.
+    /// True exactly when it includes peers with IP addresses.
     pub const fn has_networks(&self) -> bool {
         !self.networks.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Rates as people write them: a whole number and a time, like "20/s".
+//! Rates: a whole number per unit of time, like "20/s".
 
 use super::units;
 use super::value::text;
@@ -7,10 +7,10 @@ use crate::rate::Rate;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// The times of a rate, in seconds.
+/// The units of time, in seconds.
 const TIMES: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3600)];
 
-/// The most requests of a rate.
+/// The largest number in a rate.
 const MOST: u32 = 1_000_000;
 
 const NO_RATE: &str = "not a rate; write a whole number, a slash, and s, m or h, like \"20/s\"";
@@ -37,7 +37,7 @@ pub(crate) fn rate(value: &DeValue<'_>) -> Result<Option<Rate>, Wrong> {
 
 const NO_TIME: &str = "a rate needs a time; write \"20/s\", \"100/m\" or \"1000/h\"";
 
-/// Describes what is wrong with what follows the number.
+/// Describes what is wrong if the number is not followed by a slash.
 fn without_slash(rest: &str) -> &'static str {
     match rest.trim() {
         "" => NO_TIME,
@@ -49,7 +49,7 @@ fn without_slash(rest: &str) -> &'static str {
     }
 }
 
-/// Describes what is wrong with a time.
+/// Describes what is wrong with a unit of time.
 fn wrong_time(unit: &str) -> &'static str {
     match unit.trim().to_ascii_lowercase().as_str() {
         "s" | "m" | "h" => "units are lower case, without spaces, like \"20/s\"",

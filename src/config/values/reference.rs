@@ -1,9 +1,9 @@
 //! References in strings of a file: `${NAME}` stands for an environment variable, and
-//! `${file:path}` for the contents of a file. So a secret need not stand in the configuration, and
-//! one configuration serves several hosts.
+//! `${file:path}` for the contents of a file. So a secret need not be in the configuration, and one
+//! configuration can serve several hosts.
 //!
-//! `$${` stands for `${`. What was put in is not looked through again. Errors name what was
-//! referred to and never what it is.
+//! `$${` stands for `${`. Substituted text is not scanned for references. Errors name a reference,
+//! and never its value.
 
 use crate::config::error::Wrong;
 use std::borrow::Cow;
@@ -18,18 +18,18 @@ pub enum Reference<'a> {
     File(&'a str),
 }
 
-/// Finds what a reference stands for, or says why it cannot.
+/// Returns the value of a reference, or says why it cannot.
 pub(crate) type Resolve<'a> = dyn FnMut(Reference<'_>) -> Result<String, String> + 'a;
 
-/// Where nothing can be referred to.
+/// Rejects every reference.
 pub(crate) fn nothing(_: Reference<'_>) -> Result<String, String> {
     Err("nothing can be referred to here".to_owned())
 }
 
-/// Puts in what the references stand for in all strings of a value, which begins at an offset.
+/// Substitutes the references in all strings of a value that begins at offset `at`.
 ///
 /// # Errors
-/// The first one that is malformed, or that stands for nothing, and where it is.
+/// The first reference that is malformed or has no value, and its location.
 pub(crate) fn put_in(
     value: &mut DeValue<'_>,
     at: usize,
@@ -61,7 +61,7 @@ pub(crate) fn put_in(
     Ok(())
 }
 
-/// The text with what its references stand for.
+/// The text with its references substituted.
 fn put_into(text: &str, resolve: &mut Resolve<'_>) -> Result<String, String> {
     let (mut whole, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find("${") {
@@ -80,7 +80,7 @@ fn put_into(text: &str, resolve: &mut Resolve<'_>) -> Result<String, String> {
 }
 
 impl Reference<'_> {
-    /// Reads what stands between the braces.
+    /// Parses the text between the braces.
     fn of(text: &str) -> Option<Reference<'_>> {
         if let Some(path) = text.strip_prefix("file:") {
             let is_name = !path.is_empty() && !path.contains(char::is_control);

@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: a whole number with a unit, like "250ms" or "64KiB".
+//! Durations and sizes: a whole number with a unit, like "250ms" or "64KiB".
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub(crate) const NO_DURATION: &str =
 pub(crate) const NO_SIZE: &str =
     "not a size; write a number of bytes, or one with KiB, MiB, GiB or TiB, like \"64KiB\"";
 
-/// Describes what is wrong with a unit of time that people write.
+/// Describes what is wrong with a unit of time. People write all of these.
 fn wrong_duration(unit: &str) -> &'static str {
     match unit.trim().to_ascii_lowercase().as_str() {
         "ms" | "s" | "m" | "h" => "units are lower case, directly after the number, like \"10s\"",
@@ -65,7 +65,7 @@ fn wrong_duration(unit: &str) -> &'static str {
     }
 }
 
-/// Describes what is wrong with a unit of size that people write.
+/// Describes what is wrong with a unit of size. People write all of these.
 fn wrong_size(unit: &str) -> &'static str {
     match unit.trim().to_ascii_lowercase().as_str() {
         "k" | "kb" | "kib" => "1024 bytes are written KiB, right after the number, like \"64KiB\"",
@@ -80,7 +80,7 @@ fn wrong_size(unit: &str) -> &'static str {
     }
 }
 
-/// Splits leading digits from what follows them. None if there are no digits.
+/// Splits off leading digits. None if there are none.
 pub(crate) fn split(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))

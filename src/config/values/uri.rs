@@ -49,7 +49,7 @@ pub(crate) fn host(text: &str) -> Result<String, &'static str> {
     if name.len() > 253 || !name.split('.').all(is_label) {
         return Err("not a host; write a name, an IPv4 address, or an IPv6 address in brackets");
     }
-    // No top-level domain begins with a digit, but resolvers take 127.1 and 0x7f.1 for addresses.
+    // No top-level domain begins with a digit, but resolvers accept 127.1 and 0x7f.1 as addresses.
     let last = name.rsplit('.').next().unwrap_or_default();
     if last.starts_with(|c: char| c.is_ascii_digit()) && name.parse::<Ipv4Addr>().is_err() {
         return Err("not an IPv4 address; write all four numbers, like 127.0.0.1");
@@ -57,7 +57,8 @@ pub(crate) fn host(text: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
-/// Normalizes a path by removing its trailing slash: `/a/b` for `/a/b/`, and nothing for `/`.
+/// Normalizes a path by removing its trailing slash: `/a/b` for `/a/b/`, and an empty string for
+/// `/`.
 pub(crate) fn path(text: &str) -> Result<String, &'static str> {
     let rest =
         text.strip_prefix('/').ok_or("a path begins with a slash; write \"/\" or \"/a/b\"")?;
@@ -86,7 +87,7 @@ pub(crate) fn path(text: &str) -> Result<String, &'static str> {
     Ok(path)
 }
 
-/// Checks a query, which comes without its question mark.
+/// Checks a query without its question mark.
 pub(crate) fn query(text: &str) -> Result<String, &'static str> {
     characters(text, b"/?")?;
     Ok(text.to_owned())

@@ -1,6 +1,5 @@
-//! What is said about the certificates of `[[tls.certificate]]` and `[api.upstream_tls]`, and about
-//! the lists of revoked ones of `client_crl`, that can be used, and may still not do what is
-//! wanted.
+//! Warnings about certificates in `[[tls.certificate]]` and `[api.upstream_tls]`, and about
+//! revocation lists in `client_crl`, that can be used but may not do what is wanted.
 
 use crate::config::tables::upstream_tls::Asks;
 use crate::config::{Config, Tls};
@@ -8,28 +7,27 @@ use crate::net::tls::{Pair, RevocationList, RevocationLists};
 use crate::time::date::day;
 use std::time::Duration;
 
-/// How long before its end a certificate is warned of. Whoever renews it by itself does that
-/// earlier: certbot a third of the validity, or 30 days.
+/// How long before its expiry a certificate is warned of. Automatic renewal is earlier: certbot
+/// renews after two thirds of the validity, or 30 days before the expiry.
 const SOON_SECONDS: u64 = 14 * DAY_SECONDS;
 
 const DAY_SECONDS: u64 = 24 * 3600;
 
-/// How long a handshake may take because of a list of revoked certificates before that is warned
-/// of.
+/// How much longer a revocation list may make a handshake without a warning.
 const LIST_COST_MAX: Duration = Duration::from_millis(1);
 
-/// A certificate, or a list of revoked ones, that is not valid, or will soon not be.
+/// A certificate or revocation list that is not valid, or soon will not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// Which one and until when: one line, with the days that are left.
+    /// Which one, and when it expires: one line, with the number of days left.
     pub text: String,
-    /// Whether it is valid now.
+    /// Whether it is valid at present.
     pub is_valid: bool,
 }
 
 impl Tls {
-    /// The certificates and the lists that are not valid at this time, in milliseconds since 1970,
-    /// or not for long.
+    /// The certificates and revocation lists that are not valid at this time, in milliseconds since
+    /// 1970, or expire soon after it.
     pub fn expiries(&self, unix_ms: u64) -> Vec<Expiry> {
         let about = |Shown { to, file, pair }: Shown<'_>| {
             let (now, [first, last]) = (unix_ms / 1000, pair.valid());
@@ -40,8 +38,7 @@ impl Tls {
         self.shown().filter_map(about).chain(self.overdue(unix_ms / 1000)).collect()
     }
 
-    /// The lists of revoked certificates that have to be replaced at this time, in seconds since
-    /// 1970.
+    /// The revocation lists that are due for replacement at this time, in seconds since 1970.
     fn overdue(&self, now: u64) -> impl Iterator<Item = Expiry> {
         self.lists()
             .flat_map(|(file, lists)| lists.all().iter().map(move |list| (file, list)))
@@ -52,14 +49,14 @@ impl Tls {
             })
     }
 
-    /// The lists of revoked certificates of clients, if there are any, with their file.
+    /// The revocation lists for clients' certificates, if there are any, with their file.
     fn lists(&self) -> impl Iterator<Item = (&str, &RevocationLists)> {
         let verify = self.verify_client.iter();
         verify.filter_map(|own| Some((own.client_crl.as_deref()?, own.revoked.as_ref()?)))
     }
 
-    /// The lists of revoked certificates of clients: whose each is, and when it has to be replaced,
-    /// in seconds since 1970. Each issuer is there once.
+    /// The revocation lists for clients' certificates: the issuer of each, and when it has to be
+    /// replaced, in seconds since 1970. Each issuer occurs once.
     pub fn revocation_lists(&self) -> Vec<(&str, u64)> {
         let mut out: Vec<(&str, u64)> = Vec::new();
         for RevocationList { issuer, updates, .. } in self.lists().flat_map(|(_, own)| own.all()) {
@@ -70,7 +67,7 @@ impl Tls {
         out
     }
 
-    /// Warnings about the lists of revoked certificates of clients.
+    /// Warnings about the revocation lists for clients' certificates.
     pub(crate) fn about_lists(&self) -> Vec<String> {
         let mut out = Vec::new();
         let authorities = self.verify_client.as_ref().map_or(&[][..], |own| &own.authorities);
@@ -95,8 +92,8 @@ impl Tls {
         out
     }
 
-    /// The certificates that are shown: the file of each, as configured, and the last second of its
-    /// validity, since 1970. Each file is there once.
+    /// The certificates that the proxy shows: the file of each, as configured, and the last second
+    /// of its validity, since 1970. Each file occurs once.
     pub fn certificates(&self) -> Vec<(&str, u64)> {
         let mut out: Vec<(&str, u64)> = Vec::new();
         for Shown { file, pair, .. } in self.shown() {
@@ -107,10 +104,10 @@ impl Tls {
         out
     }
 
-    /// What a handshake with a client takes the event loop, with the slowest of the keys, unless
-    /// that is an unusual one. Measured, and rounded up. Where clients show certificates, it takes
-    /// longer: those and what clients have signed are verified (P-256), and so is the list of what
-    /// their issuer has revoked.
+    /// How long a handshake with a client occupies the event loop, with the slowest of the keys
+    /// unless that is of an unusual kind. Measured, and rounded up. Where clients show
+    /// certificates, a handshake takes longer: it verifies their certificate, their signature
+    /// (P-256), and the revocation lists of their issuer.
     pub fn handshake_cost(&self) -> Duration {
         let is_slow = self.pairs().any(|(_, pair)| pair.has_rsa_key());
         let own = if is_slow { 1000 } else { 300 };
@@ -119,13 +116,13 @@ impl Tls {
         Duration::from_micros(own + theirs) + lists
     }
 
-    /// The certificates that are shown to clients, each with its file.
+    /// The certificates for clients, each with its file.
     fn pairs(&self) -> impl Iterator<Item = (&str, &Pair)> {
         let certificates = self.certificates.iter();
         certificates.filter_map(|own| Some((own.files[0].as_str(), own.pair.as_ref()?)))
     }
 
-    /// All certificates that are shown.
+    /// All certificates that the proxy shows.
     fn shown(&self) -> impl Iterator<Item = Shown<'_>> {
         let upstreams = self.upstreams.iter().filter_map(|own| {
             let [file, _] = own.settings.identity.as_ref()?;
@@ -139,7 +136,7 @@ impl Tls {
     }
 }
 
-/// A certificate that is shown.
+/// A certificate that the proxy shows.
 struct Shown<'a> {
     to: To,
     file: &'a str,
@@ -174,7 +171,7 @@ impl To {
 }
 
 impl Config {
-    /// What the lists of revoked certificates say: one line each, for `--check`.
+    /// Describes the revocation lists, one line each, for `--check`.
     pub fn told_of_lists(&self) -> String {
         let mut out = String::new();
         for (file, lists) in self.tls.lists() {
@@ -189,7 +186,7 @@ impl Config {
         out
     }
 
-    /// Warnings about certificates that can be used, and better were others.
+    /// Warnings about certificates that can be used, but should be replaced.
     pub(crate) fn about_certificates(&self) -> Vec<String> {
         let mut out = self.tls.about_lists();
         let mut seen: Vec<(&str, &str)> = Vec::new();
@@ -232,7 +229,8 @@ impl Config {
     }
 }
 
-/// What there is to say at this time about a validity, all in seconds since 1970.
+/// The warning, if any, about a certificate with this validity at this time, all in seconds since
+/// 1970.
 fn expiry([first, last]: [u64; 2], now: u64, to: To) -> Option<String> {
     let who = to.who();
     Some(if now < first {
@@ -256,15 +254,15 @@ fn expiry([first, last]: [u64; 2], now: u64, to: To) -> Option<String> {
     })
 }
 
-/// What a list of revoked certificates takes a handshake: its signature is verified anew, and that
-/// is over all its bytes. Measured, and rounded up.
+/// How much longer revocation lists make a handshake: each handshake verifies a list's signature,
+/// which covers all its bytes. Measured, and rounded up.
 fn list_cost(lists: &RevocationLists) -> Duration {
     Duration::from_micros(100 + lists.largest() as u64 / 500)
 }
 
-/// What there is to say at this time about a list of revoked certificates, which was issued and has
-/// to be replaced at these times, all in seconds since 1970. Some are valid for hours and some for
-/// a year, so it is the last tenth that counts.
+/// The warning, if any, at this time about a revocation list that was `issued` then and has to be
+/// replaced by `next`, all in seconds since 1970. Some lists are valid for hours and others for a
+/// year, so the warning begins with the last tenth of the validity.
 fn overdue([issued, next]: [u64; 2], now: u64) -> Option<String> {
     let soon = (next.saturating_sub(issued) / 10).min(SOON_SECONDS);
     let (day, away) = (day(next), hours_or_days(next.abs_diff(now)));
@@ -277,7 +275,7 @@ fn overdue([issued, next]: [u64; 2], now: u64) -> Option<String> {
     (next - now < soon).then(|| format!("expires on {day}, in {away}; replace it"))
 }
 
-/// How long this is, in words.
+/// A time in words.
 fn hours_or_days(seconds: u64) -> String {
     match seconds / 3600 {
         0 => "less than an hour".to_owned(),

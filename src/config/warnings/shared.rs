@@ -1,4 +1,4 @@
-//! Apis that lead to the same servers: finds paths by which one api reaches what another protects.
+//! Apis that lead to the same servers: finds paths on which one api reaches what another protects.
 
 use crate::config::{Api, Config};
 use crate::net::Address;
@@ -10,24 +10,24 @@ use std::path::PathBuf;
 /// Maximum number of breaches to report.
 const BREACHES_MAX: usize = 100;
 
-/// The clients that an api serves, in the order of decreasing number.
+/// The clients that an api serves, in descending order of their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Served {
     /// Everybody who can connect.
     Everybody,
-    /// Everybody with a key, or whom `auth.url` lets in.
+    /// Clients with a certificate or a key, or that `auth.url` lets in.
     Some,
     /// Nobody: the api is not active.
     Nobody,
 }
 
-/// A path by which one api reaches what another serves to fewer clients.
+/// A path on which one api reaches what another serves to fewer clients.
 #[derive(Debug)]
 pub(crate) struct Breach<'c> {
     pub open: &'c Api,
     /// The path that clients of `open` request.
     pub path: String,
-    /// The path that the server is asked for.
+    /// The path that goes upstream.
     pub upstream_path: String,
     pub guarded: &'c Api,
 }
@@ -65,8 +65,8 @@ impl Config {
         (0..=RouteId::MAX).zip(&self.apis).map(|(id, _)| id)
     }
 
-    /// The apis that lead to each server. A name counts as a server of its own even if another name
-    /// has the same address, since those may be two sites.
+    /// The apis that lead to each server. Each name counts as a server, even if another name has
+    /// the same address, because they may be two sites.
     fn servers(&self) -> Vec<Vec<RouteId>> {
         let mut servers: BTreeMap<(String, u16), Vec<RouteId>> = BTreeMap::new();
         let targets =
@@ -95,7 +95,7 @@ impl Config {
         servers.into_values().collect()
     }
 
-    /// Finds each pair of apis of which one reaches what the other serves to fewer clients.
+    /// Finds the pairs of apis of which one reaches what the other serves to fewer clients.
     pub(crate) fn breaches(&self) -> Vec<Breach<'_>> {
         let router = self.router();
         let mut pairs: Vec<(RouteId, RouteId)> = Vec::new();
@@ -147,7 +147,7 @@ impl Config {
         reaches.then_some(Breach { open: apis[0], path, upstream_path, guarded: apis[1] })
     }
 
-    /// The hosts that an api serves. None stands for a host that no api names.
+    /// The hosts that an api serves. None stands for any host that no api names.
     fn hosts_of<'c>(&'c self, api: &'c Api) -> impl Iterator<Item = Option<&'c str>> {
         let serves_all = api.hosts.is_empty();
         let others = if serves_all { self.apis.as_slice() } else { &[] };
@@ -157,7 +157,7 @@ impl Config {
     }
 }
 
-/// The apis with this path, a path above it, or a path below it.
+/// The apis at this path, above it, and below it.
 fn related(by_path: &BTreeMap<String, Vec<RouteId>>, path: &str) -> Vec<RouteId> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     let above = ends.filter_map(|end| by_path.get(&path[..end]));
@@ -166,8 +166,8 @@ fn related(by_path: &BTreeMap<String, Vec<RouteId>>, path: &str) -> Vec<RouteId>
     above.chain(below.map(|(_, ids)| ids)).flatten().copied().collect()
 }
 
-/// A canonical key for an address. All loopback addresses count as one, and so does the unspecified
-/// address, which also reaches the loopback: most servers listen on all of them.
+/// A canonical key for an address. All loopback addresses count as one, because most servers listen
+/// on all of them, and so does the unspecified address, which reaches the loopback too.
 fn server_key(address: &Address) -> (String, u16) {
     match address {
         Address::Tcp(address) => {
@@ -184,7 +184,7 @@ fn server_key(address: &Address) -> (String, u16) {
 }
 
 impl Api {
-    /// The clients that are served.
+    /// The clients that it serves.
     pub(crate) fn served(&self) -> Served {
         match (self.active, self.is_guarded()) {
             (false, _) => Served::Nobody,
@@ -193,14 +193,14 @@ impl Api {
         }
     }
 
-    /// The path that its servers are asked for at `listen_path`, without needless escapes. Begins
-    /// with a slash and ends without one; empty for `/`.
+    /// The path that goes upstream for `listen_path`, without unnecessary escapes. Begins with a
+    /// slash and ends without one; empty for `/`.
     fn upstream_path(&self) -> String {
         let kept = if self.strip_listen_path { "" } else { &self.listen_path };
         route::normalized(&(self.target().path.clone() + kept))
     }
 
-    /// True exactly when its servers are asked for other paths than clients request.
+    /// True exactly when other paths go upstream than clients request.
     fn rewrites_paths(&self) -> bool {
         self.upstream_path() != route::normalized(&self.listen_path)
     }

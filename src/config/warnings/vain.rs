@@ -1,5 +1,5 @@
-//! Keys of an api that have no effect, or not the one that they may be meant to have, because of
-//! others.
+//! Keys of an api that, because of other keys, have no effect, or another one than is probably
+//! meant.
 
 use crate::config::file::{KEEPALIVE_UPSTREAM, RESPONSE_TIMEOUT, RESUME_TIMEOUT};
 use crate::config::tables::health::FAIL_TIMEOUT;
@@ -20,7 +20,7 @@ pub(crate) fn keys(api: &Api) -> impl Iterator<Item = String> {
     all.filter(|(is_vain, _)| *is_vain).map(|(_, what)| what.to_owned())
 }
 
-/// What is said about further targets, and whether it is in vain.
+/// Warnings about retries, each with whether it applies.
 fn retries(api: &Api) -> [(bool, &'static str); 3] {
     let repeats = api.retry_on.repeats();
     let is_alone = repeats && !api.has_several_targets();
@@ -38,7 +38,7 @@ fn retries(api: &Api) -> [(bool, &'static str); 3] {
     ]
 }
 
-/// What is said about the health of targets, and whether it is in vain.
+/// Warnings about the health of targets, each with whether it applies.
 fn health(api: &Api) -> [(bool, &'static str); 6] {
     let is_alone = api.targets.len() == 1;
     let health = &api.health;
@@ -77,7 +77,7 @@ fn health(api: &Api) -> [(bool, &'static str); 6] {
     ]
 }
 
-/// What is said about connections that are kept, and whether it is in vain.
+/// Warnings about connections that are kept idle, each with whether it applies.
 fn kept(api: &Api) -> [(bool, &'static str); 1] {
     let is_changed = !matches!(api.keepalive_upstream, 0 | KEEPALIVE_UPSTREAM);
     [(
@@ -86,7 +86,7 @@ fn kept(api: &Api) -> [(bool, &'static str); 1] {
     )]
 }
 
-/// What is said about shared streams, and whether it is in vain.
+/// Warnings about shared streams, each with whether it applies.
 fn share(api: &Api) -> Vec<(bool, &'static str)> {
     let Some(share) = &api.share else { return Vec::new() };
     let is_own = |field: &str| ["Cookie", "Authorization"].iter().any(|own| is_named(field, own));
@@ -131,7 +131,7 @@ fn share(api: &Api) -> Vec<(bool, &'static str)> {
     ]
 }
 
-/// What is said about streams of the other kind, and whether it is in vain.
+/// Warnings about keys for streams of another kind, each with whether it applies.
 fn kinds(api: &Api) -> [(bool, &'static str); 5] {
     let streams = &api.streams;
     let are_answers = streams.kind == Some(StreamKind::Answer);
@@ -162,8 +162,8 @@ fn kinds(api: &Api) -> [(bool, &'static str); 5] {
     ]
 }
 
-/// Times that may have no effect, because another one is over before: a GET for a stream has other
-/// limits than a POST, and it is not known which of them the clients send.
+/// Times that may have no effect because another one ends before: a GET for a stream and a POST
+/// have different limits, and it is not known which of them clients send.
 pub(crate) fn times(api: &Api) -> impl Iterator<Item = String> {
     let limits = [
         ("POST", "response_timeout", api.response_timeout),
@@ -175,7 +175,7 @@ pub(crate) fn times(api: &Api) -> impl Iterator<Item = String> {
             let what = format!("no {method} is answered early, because {key} is over before");
             return Some(format!("early_answer: {what}"));
         }
-        // Whoever has another limit has thought of it.
+        // A limit other than the default was probably chosen on purpose.
         (limit == RESPONSE_TIMEOUT).then(|| {
             format!("early_answer: the upstream has no more than {key} for a {method} all the same")
         })
