@@ -1,15 +1,15 @@
-//! The admin listener: its requests and its responses.
+//! The admin listener: its requests and responses.
 //!
 //! It checks no keys: anyone who can connect to it may use it, so it belongs on a loopback address
 //! or a Unix socket. Two rules protect it against pages open in a browser on the same machine. It
-//! serves only hosts that no other site can claim, so that a name pointed here (DNS rebinding) is
-//! refused. And a request that changes something must carry a field that no form and no
-//! cross-origin script can send without permission ([`FIELD`]).
+//! serves only hosts that no other site can claim, which defeats DNS rebinding. And a request that
+//! changes something must carry a field that neither a form nor a cross-origin script can send
+//! without permission ([`FIELD`]).
 //!
-//! Where others than the operator are to see how the process is (a kubelet, Prometheus, a load
-//! balancer), there is a second listener for probes, which serves that and nothing else.
+//! A second listener, for probes, serves only health and metrics, for a kubelet, Prometheus or a
+//! load balancer.
 //!
-//! Nothing here knows a socket: [`check_request`] reads a head, the rest writes text.
+//! Nothing here deals with sockets: [`check_request`] reads a head, and the rest writes text.
 //! [`crate::proxy`] carries out the requests.
 
 pub mod answer;
@@ -32,7 +32,7 @@ use streams::Query;
 /// The field that a request must carry if it changes something, and its value.
 pub const FIELD: (&str, &[u8]) = ("X-Millstream", b"1");
 
-/// What is said when the configuration was reloaded.
+/// The response when the configuration was reloaded.
 pub const RELOADED: &str = "Configuration reloaded.";
 
 /// A request to the admin listener.
@@ -46,9 +46,9 @@ pub enum Ask {
     Health,
     /// `GET /readyz`: whether the process takes new requests.
     Ready,
-    /// `GET /metrics`, `GET /streams` and `DELETE /streams/ID`: what concerns every event loop.
+    /// `GET /metrics`, `GET /streams` and `DELETE /streams/ID`: a question to all event loops.
     All(Inquiry),
-    /// A command that only the shell can carry out.
+    /// A command that only the shell can carry out: `POST /reload` and `POST /drain`.
     Command(ShellCommand),
 }
 
@@ -66,12 +66,12 @@ pub enum ShellCommand {
     Reload,
     /// `POST /drain`: shut down, as on a first SIGTERM.
     Drain,
-    /// What is asked of every event loop, where there are several.
+    /// Ask all event loops, where there are several.
     Inquire(Inquiry),
 }
 
-/// Determines what a request asks for. `hosts` are names that it may be sent to, in lower case. A
-/// `probe` may only ask how the process is, and may call it by any name unless it asks for metrics.
+/// Determines what a request asks for. `hosts` are accepted host names, in lower case. A `probe`
+/// may ask only for health and metrics, and for health with any host.
 ///
 /// # Errors
 /// The response to a request that is refused.
@@ -126,9 +126,9 @@ const READS: &str = "GET, HEAD";
 
 const NOTHING: &str = "Nothing is served here.";
 
-/// True exactly when no other site can claim this host: an address, localhost, a name below it
-/// (RFC 6761 section 6.3), or one of these. A request without a host is HTTP/1.0, which no browser
-/// sends.
+/// True exactly when no other site can claim this host: it is an IP address, localhost, a name
+/// below that (RFC 6761 section 6.3), or one of `hosts`. A request without a host is HTTP/1.0,
+/// which no browser sends.
 fn is_welcome(authority: Option<&str>, hosts: &[String]) -> bool {
     let Some(text) = authority else { return true };
     let Some(Authority { host, .. }) = Authority::parse(text.as_bytes()) else { return false };

@@ -1,4 +1,4 @@
-//! A response of the admin listener: a status, a body, and the head that goes with them.
+//! A response of the admin listener: its status, its body, and the head for them.
 
 use crate::http::fields::write_line;
 use crate::http::reply;
@@ -53,7 +53,7 @@ impl Answer {
         Answer { status, media_type, body, allow: "", policy: "".into() }
     }
 
-    /// Adds the methods that are allowed.
+    /// Adds an Allow field with these methods.
     #[must_use]
     pub fn allowing(self, allow: &'static str) -> Answer {
         Answer { allow, ..self }

@@ -1,8 +1,8 @@
 //! The state of an api in a tick of the live page: its streams, the requests that were not served
-//! and why, and the targets in trouble.
+//! and why, and targets with problems.
 //!
-//! Numbers are totals, and the page computes their growth. Those of the last minute are the
-//! exception, so that a page just opened knows what is wrong. Zeros and empty values are omitted,
+//! Numbers are totals, and the page computes their growth. The exception are numbers of the last
+//! minute, so that a newly opened page can show what is wrong. Zeros and empty values are omitted,
 //! because ticks are kept.
 
 use crate::admin::streams::StreamState;
@@ -16,11 +16,11 @@ use std::time::Duration;
 /// Maximum number of causes and targets named in one tick. The metrics have them all.
 const DETAILS_MAX: usize = 400;
 
-/// The states of streams that are worth a number.
+/// The states for which a tick has the number of streams.
 const TOLD: [StreamState; 4] =
     [StreamState::Early, StreamState::Held, StreamState::Resuming, StreamState::Stuck];
 
-/// How long after a failure a target is named, even if it works again.
+/// How long a target is named after a failure, even if it works again.
 const RECENT: Duration = Duration::from_secs(60);
 
 /// The number of causes and targets that a tick may still name.
@@ -41,7 +41,7 @@ impl Details {
     }
 }
 
-/// What is counted for an api: the name of each number in a tick, in order.
+/// The numbers of an api in a tick, by name and in order.
 const NUMBERS: [&str; 10] = [
     "streams",
     "tunnels",
@@ -71,8 +71,8 @@ pub struct ApiNow {
 }
 
 impl ApiNow {
-    /// The state of an api with this upstream, and with the one that is asked which requests may
-    /// come in, if one is. `streams` are its streams in each state.
+    /// The state of an api with this upstream and auth server. `streams` has the number of its
+    /// streams in each state.
     pub fn of(
         state: &ApiState,
         upstream: &Upstream,
@@ -104,11 +104,11 @@ impl ApiNow {
         }
     }
 
-    /// Takes in the state of the same api in another event loop.
+    /// Merges the state of the same api in another event loop.
     pub fn merge(&mut self, other: ApiNow) {
         let each = self.numbers.iter_mut().zip(other.numbers).zip(NUMBERS);
         for ((own, other), name) in each {
-            // All loops have the same.
+            // All loops have the same targets.
             *own = if name == "targets" { *own } else { *own + other };
         }
         self.streams.iter_mut().zip(other.streams).for_each(|(own, other)| *own += other);
@@ -155,12 +155,12 @@ pub struct Troubles {
 }
 
 impl Troubles {
-    /// The problems that were counted.
+    /// The problems counted so far.
     pub fn of(stats: &ApiStats, now: Tick) -> Troubles {
         Troubles { last_unserved: stats.last_unserved(), minute: stats.minute(now) }
     }
 
-    /// Takes in those of another event loop.
+    /// Merges those of another event loop.
     pub fn merge(&mut self, other: Troubles) {
         let both = self.last_unserved.into_iter().chain(other.last_unserved);
         self.last_unserved = both.max_by_key(|unserved| unserved.at);
@@ -209,13 +209,13 @@ fn write_counts(
     }
 }
 
-/// A target that is failing, skipped, unhealthy, or failed recently.
+/// A target that is failing, passed over or unhealthy, or has failed recently.
 #[derive(Clone, Debug)]
 struct Troubled {
     target: String,
     failing_since: Option<Tick>,
     failure: Option<(Failure, Tick)>,
-    /// Until when others are preferred. In the past if they are not.
+    /// Until when other targets are preferred. In the past if they are not.
     passed_over_until: Tick,
     is_unhealthy: bool,
 }
@@ -238,7 +238,7 @@ impl Troubled {
         })
     }
 
-    /// Takes in what another event loop says of the same target.
+    /// Merges the state of the same target in another event loop.
     fn merge(&mut self, other: Troubled) {
         let both = self.failing_since.into_iter().chain(other.failing_since);
         self.failing_since = both.min();
@@ -269,7 +269,7 @@ impl Troubled {
     }
 }
 
-/// Converts a moment in the past to wall-clock time, using the current time.
+/// Converts a time in the past to wall-clock time, given the current time.
 fn unix_ms(at: Tick, now: Now) -> u64 {
     now.unix_ms.saturating_sub(millis(now.tick.since(at)))
 }
@@ -361,7 +361,7 @@ mod tests {
         }
         let one = "\"unserved\":2,\"refused\":{\"key.max_streams\":1},\"cut\"";
         assert!(text(&api, [0; 7], 1, at(3)).contains(one));
-        // A local reply that has no cause.
+        // A local reply without a cause.
         api.0.stats.count_unserved(Unserved { at: at(2).tick, cause: None, status: 500 });
         let text = text(&api, [0; 7], 9, at(3));
         assert!(text.contains("\"last_unserved\":{\"at\":1002000,\"status\":500}"), "{text}");

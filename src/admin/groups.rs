@@ -1,7 +1,7 @@
-//! The upstream streams that clients share, as `/streams` lists them.
+//! The shared upstream streams, as `/streams` lists them.
 //!
-//! Clients of one stream may be in several event loops. The one that has the stream tells how it
-//! is, and each how many clients it has there.
+//! The clients of a stream may be in several event loops. The loop that has the stream reports its
+//! state, and each loop reports the number of its clients.
 
 use super::streams::StreamState;
 use crate::access::split;
@@ -10,36 +10,36 @@ use crate::json::Json;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// The maximum number of shared upstream streams in a response: those with the most clients.
+/// Maximum number of shared upstream streams in a response, which has those with the most clients.
 pub const GROUPS_MAX: usize = 50;
 
-/// One upstream stream that clients share.
+/// A shared upstream stream.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// Its id.
     pub id: u64,
-    /// How it is, in the event loop that has it.
+    /// Its state, from the event loop that has it.
     pub stream: Option<GroupStream>,
     /// The number of its clients.
     pub clients: usize,
-    /// The memory that the events take that are held, in bytes.
+    /// The memory of the events that are held, in bytes.
     pub held_bytes: usize,
-    /// Events that were held for clients who came later or came back.
+    /// The number of held events that were sent to clients that joined later or reconnected.
     pub replayed: u64,
-    /// How often a client had missed more than what was held.
+    /// How often a client had missed more events than were held.
     pub gaps: u64,
     /// How many clients got an upstream stream of their own instead.
     pub vetoes: u64,
 }
 
-/// How an upstream stream is that clients share.
+/// The state of a shared upstream stream.
 #[derive(Clone, Debug)]
 pub struct GroupStream {
-    /// Its state. None if it is over, and some of its clients have not read all of it.
+    /// Its state. None if it has ended, but some clients have not read all of it.
     pub state: Option<StreamState>,
     /// The name of the api.
     pub api: String,
-    /// The method and the target of the first client that asked for it, as logs show them.
+    /// The method and target of the first request for it, as logs show them.
     pub request: String,
     /// The time since that request, in milliseconds.
     pub age_ms: u64,
@@ -47,25 +47,25 @@ pub struct GroupStream {
     pub events: u64,
     /// How many events are held.
     pub held_events: usize,
-    /// How long no event has come, in milliseconds.
+    /// The time since its last event, in milliseconds.
     pub idle_ms: u64,
 }
 
-/// Upstream streams that clients share.
+/// A collection of shared upstream streams.
 #[derive(Debug)]
 pub struct Groups {
     by_id: BTreeMap<u64, Group>,
-    /// The number of all.
+    /// The number of all shared streams, listed or not.
     total: usize,
 }
 
 impl Groups {
-    /// None yet of so many.
+    /// An empty collection, of `total` shared streams.
     pub const fn new(total: usize) -> Groups {
         Groups { by_id: BTreeMap::new(), total }
     }
 
-    /// Adds one, or what another event loop knows of it.
+    /// Adds a shared stream, or what another event loop knows of it.
     pub fn add(&mut self, group: Group) {
         let Some(known) = self.by_id.get_mut(&group.id) else {
             self.by_id.insert(group.id, group);
@@ -79,17 +79,18 @@ impl Groups {
         known.vetoes += group.vetoes;
     }
 
-    /// Takes in those of another event loop.
+    /// Merges those of another event loop.
     pub fn merge(&mut self, other: Groups) {
         self.total += other.total;
         other.by_id.into_values().for_each(|group| self.add(group));
     }
 
-    /// Writes how many there are, and those with the most clients, as members of a JSON object.
+    /// Writes the number of shared streams, and those with the most clients, as members of a JSON
+    /// object.
     pub fn write(&self, json: &mut Json<'_>) {
         json.name("shared_total").number(self.total as u64);
         let all = self.by_id.values();
-        // What is known of one comes from several event loops, and not at one time.
+        // Event loops answer at different times, so the stream itself may be missing.
         let mut known: Vec<_> = all.filter_map(|g| Some((g, g.stream.as_ref()?))).collect();
         known.sort_unstable_by_key(|(group, _)| (Reverse(group.clients), group.id));
         json.name("shared").begin('[');

@@ -1,13 +1,13 @@
-//! `/events`: the live page's event stream. One `hello`, then a `tick` with totals each second; the
-//! page computes rates.
+//! `/events`: the live page's event stream. It has one `hello`, then a `tick` with totals each
+//! second; the page computes rates.
 //!
-//! A tick is written once for all listeners, into a log, and those of the last two minutes are kept
-//! there for new ones. A listener that reads none for so long misses some. Without listeners there
-//! is no work: ticks are made only while somebody listens and for two minutes afterwards, in case
-//! they reconnect.
+//! A tick is written once for all viewers, into a log, which keeps those of the last two minutes
+//! for new viewers. A viewer that reads nothing for that long misses some. Without viewers there is
+//! no work: ticks are made only while the page is open somewhere, and for two minutes afterwards,
+//! in case a viewer reconnects.
 //!
-//! A tick takes one walk over the sessions, which counts the streams that are held, resumed or
-//! stuck. It names at most 400 causes and targets, because 120 ticks are kept.
+//! For a tick, the sessions are walked once to count the streams that are held, resuming or stuck.
+//! A tick names at most 400 causes and targets, because 120 ticks are kept.
 
 use crate::admin::api_now::{ApiNow, Details, Troubles};
 use crate::admin::workers::{Asked, WorkerNow};
@@ -24,28 +24,28 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of ticks kept.
 const KEPT: usize = 120;
 
-/// Maximum number of bytes kept: some of the longest ticks that there can be, or all of the usual.
+/// Maximum number of bytes kept: enough for 120 ordinary ticks, but only for some of maximum
+/// length.
 const KEPT_BYTES: usize = 8 << 20;
 
-/// How long ticks are still made after the last listener left.
+/// How long ticks are still made after the last viewer has left.
 const AFTERWARDS: Duration = Duration::from_secs(120);
 
-/// Maximum number of apis in a tick: the first ones of the configuration. The metrics have them
-/// all.
+/// Maximum number of apis in a tick: the first in the configuration. The metrics have all of them.
 const APIS_MAX: usize = 100;
 
 /// Maximum number of certificates in a tick.
 const EXPIRIES_MAX: usize = 4;
 
-/// What is counted for all apis together: the name of each number in a tick, in order.
+/// The numbers of all apis together in a tick, by name and in order.
 const NUMBERS: [&str; 6] = ["connections", "streams", "tunnels", "events", "bytes_out", "requests"];
 
-/// The current state, in one event loop or in several.
+/// The current state of one event loop, or the merged state of several.
 #[derive(Clone, Debug)]
 pub struct LiveNow {
-    /// How far the process is on its way to its end.
+    /// The progress of a drain.
     pub drain: DrainNow,
-    /// The certificates that are not valid, or not for long.
+    /// The certificates and revocation lists that are not valid, or expire soon.
     pub expiries: Vec<Expiry>,
     /// The apis, in the order of the configuration.
     pub apis: Vec<ApiNow>,
@@ -59,21 +59,22 @@ pub struct LiveNow {
     closed: [u64; Outcome::ALL.len()],
 }
 
-/// How far the process is on its way to its end.
+/// The progress of a drain.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DrainNow {
     /// True exactly when the process is draining.
     pub draining: bool,
-    /// When the port closes, in milliseconds since 1970. None if that is not decided, or if it is
-    /// closed.
+    /// When the listeners for clients close, in milliseconds since 1970. None if no drain has
+    /// begun, or if they are closed.
     pub closes_at: Option<u64>,
-    /// When everything is over at the latest, once the port is closed, in milliseconds since 1970.
+    /// When the drain is over at the latest, in milliseconds since 1970. None before the listeners
+    /// for clients are closed.
     pub ends_at: Option<u64>,
 }
 
 impl LiveNow {
-    /// The state of an event loop with so many client connections and these counters, to which its
-    /// apis, certificates and drain are to be added.
+    /// The state of an event loop with this number of client connections and these counters. Its
+    /// apis, expiries and drain are to be added.
     pub fn of(stats: &Stats, connections: usize, now: Tick) -> LiveNow {
         let all = || stats.all().map(|(_, stats)| stats);
         let sum = |of: fn(&ApiStats) -> u64| all().map(of).sum::<u64>();
@@ -100,19 +101,19 @@ impl LiveNow {
         }
     }
 
-    /// Takes in the state of another event loop, which serves the same apis.
+    /// Merges the state of another event loop, which serves the same apis.
     pub fn merge(&mut self, other: LiveNow) {
         self.numbers.iter_mut().zip(other.numbers).for_each(|(own, other)| *own += other);
         self.closed.iter_mut().zip(other.closed).for_each(|(own, other)| *own += other);
         self.troubles.merge(other.troubles);
-        // Both are of one configuration: a loop is told of another one before it is asked.
+        // Both have the same configuration: a loop gets a new one before it is asked.
         for (own, other) in self.apis.iter_mut().zip(other.apis) {
             own.merge(other);
         }
         self.workers.extend(other.workers);
     }
 
-    /// Notes which event loops have not answered. What is known of them is from before.
+    /// Notes which event loops have not answered. Their states are older ones.
     pub fn note_silent(&mut self, asked: &Asked) {
         for &(number, time) in &asked.silent {
             let known = self.workers.iter_mut().find(|worker| worker.number == number);
@@ -133,19 +134,19 @@ impl LiveNow {
 #[derive(Debug)]
 pub struct Ticks {
     last_id: u64,
-    /// When the next tick is due. [`Tick::NEVER`] while nobody listens.
+    /// When the next tick is due. [`Tick::NEVER`] while there are no viewers.
     next: Tick,
-    /// When ticks stop unless somebody listens.
+    /// When ticks stop unless there is a viewer.
     until: Tick,
 }
 
 impl Ticks {
-    /// Creates an empty history.
+    /// No ticks yet, and no viewers.
     pub const fn new() -> Ticks {
         Ticks { last_id: 0, next: Tick::NEVER, until: Tick::ZERO }
     }
 
-    /// How much of them is kept.
+    /// How many ticks are kept.
     pub const fn limits() -> Limits {
         Limits { bytes: KEPT_BYTES, events: KEPT, age: AFTERWARDS }
     }
@@ -155,7 +156,7 @@ impl Ticks {
         self.next
     }
 
-    /// Notes that somebody is listening, for the first time or still.
+    /// Notes that there is a viewer, new or not.
     pub fn is_heard(&mut self, now: Tick) {
         self.until = now.after(AFTERWARDS);
         if self.next == Tick::NEVER {
@@ -163,16 +164,16 @@ impl Ticks {
         }
     }
 
-    /// Notes that the tick which is due is being made.
+    /// Notes that the tick that is due is being made.
     pub fn begin(&mut self, now: Tick) {
-        // Counted from when it was due, so that small delays do not add up.
+        // Counted from when this one was due, so that small delays do not add up.
         self.next = self.next.after(INTERVAL).max(now);
         if self.until < now {
             self.next = Tick::NEVER;
         }
     }
 
-    /// Makes the next tick from the state of all event loops.
+    /// Makes the next tick from the merged state of all event loops.
     pub fn make(&mut self, state: &LiveNow, now: Now) -> Vec<u8> {
         self.last_id += 1;
         tick(self.last_id, state, now)

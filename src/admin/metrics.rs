@@ -75,10 +75,10 @@ const COUNTERS: [(&str, Of, &str); 15] = [
     ),
 ];
 
-/// Some of the exchanges of an api that last, with the label that tells them from the others.
+/// A kind of long-lived exchange of an api, with the label that distinguishes it, if any.
 type Part = (Option<(&'static str, &'static str)>, fn(&ApiStats) -> &LastingStats);
 
-/// The metrics of exchanges that last: the families for those that were opened, have ended (by
+/// The metrics of long-lived exchanges: the families for those that were opened, have ended (by
 /// outcome), and are open, each with its name and help text.
 struct Lasting {
     opened: [&'static str; 2],
@@ -159,7 +159,7 @@ const HISTOGRAMS: [(&str, Took, &str); 3] = [
     ),
 ];
 
-/// All metrics, as far as this event loop knows them.
+/// All metrics, with this event loop's numbers.
 pub fn exposition(stats: &Stats, process: &Process<'_>) -> Exposition {
     let mut out = Exposition::default();
     process::write(&mut out, stats, process);
@@ -250,7 +250,7 @@ fn of_states(out: &mut Exposition, process: &Process<'_>) {
     }
 }
 
-/// Writes what is shared at this moment.
+/// Writes the numbers of streams that are shared now.
 fn of_logs(out: &mut Exposition, process: &Process<'_>) {
     type Of = fn(&Logs) -> usize;
     let families: [(&str, Of, &str); 4] = [
@@ -475,11 +475,11 @@ mod tests {
         ] {
             assert_eq!(samples.get(series), Some(&want), "{series}\n{text}");
         }
-        assert!(!text.contains("gone.test"), "no configuration has it any more");
+        assert!(!text.contains("gone.test"), "it is no longer in a configuration");
     }
 
-    /// The manual explains each family and no other, each reason why a target failed, each end of a
-    /// handshake, and what may come in place of a PROXY header.
+    /// The manual explains exactly these families, and each reason for a target's failure, each
+    /// result of a handshake, and each result of reading a PROXY header.
     #[test]
     fn the_manual_has_every_family() {
         let manual = include_str!("../../doc/millstream.1");

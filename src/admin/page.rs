@@ -1,9 +1,9 @@
-//! The live page, and the Content-Security-Policy that permits what it does and nothing else.
+//! The live page, and the Content-Security-Policy that permits only what the page does.
 
 use crate::base64;
 use sha2::{Digest, Sha256};
 
-/// The page: one file with one style and one script, which fetches only its neighbours.
+/// The page: one file with one style and one script, which fetches only from this listener.
 pub const PAGE: &str = include_str!("page.html");
 
 /// The Content-Security-Policy, which names the style and the script by their hashes, so that
@@ -37,7 +37,7 @@ mod tests {
     use crate::telemetry::Outcome;
     use std::collections::BTreeSet;
 
-    /// Each outcome of a stream has a colour.
+    /// Each outcome of a stream or tunnel has a colour.
     #[test]
     fn each_end_has_a_colour() {
         let table = between(PAGE, "const COLOURS = {", "}");
@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(known, ends.map(Outcome::word).collect());
     }
 
-    /// Whatever the policy names is there once, and nothing that it forbids is.
+    /// What the policy names occurs once, and what it forbids does not occur.
     #[test]
     fn the_page_keeps_to_its_policy() {
         for tag in ["<style", "</style>", "<script", "</script>"] {

@@ -1,4 +1,4 @@
-//! What the operator asks of every event loop, and how their answers become one.
+//! Questions of the operator to all event loops, and how their answers are merged.
 
 use super::answer::{Answer, MediaType};
 use super::live::LiveNow;
@@ -8,26 +8,26 @@ use crate::metrics::Exposition;
 use crate::time::Tick;
 use std::sync::Arc;
 
-/// What is asked of every event loop.
+/// A question to all event loops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inquiry {
     /// The metrics.
     Metrics,
     /// A page of the open streams.
     Streams(Query),
-    /// The rank of the stream after which that page starts.
+    /// The rank of the stream after which the page starts.
     Rank(Query),
-    /// To end the stream with this id.
+    /// End the stream with this id.
     End(u64),
     /// The state for the live page.
     Live,
-    /// Whether it turns.
+    /// Whether the loop is alive.
     Health,
 }
 
 impl Inquiry {
-    /// The same, asked of all event loops at this time. A rank is that of one stream, which one
-    /// loop has.
+    /// The same question with the time at which it is asked, which is the same for all event loops.
+    /// The rank of a stream needs none, because only one loop has the stream.
     #[must_use]
     pub fn asked_at(self, now: Tick) -> Inquiry {
         match self {
@@ -41,25 +41,26 @@ impl Inquiry {
     }
 }
 
-/// What one event loop answers, or several together. Those to the same inquiry are alike.
+/// The answer of one event loop, or the merged answers of several. Answers to the same inquiry are
+/// of the same variant.
 #[derive(Debug)]
 pub enum Part {
-    /// The metrics. They are long, and kept.
+    /// The metrics. Shared, because they are long and kept.
     Metrics(Arc<Exposition>),
-    /// The page.
+    /// The page of streams.
     Streams(Page),
-    /// The rank of that stream, if it is there, and when it was asked for.
+    /// The rank of the stream, if this loop has it, and the time for which it was computed.
     Rank(Query, Option<Rank>, Tick),
-    /// How the stream ends, if it is there.
+    /// How the stream ends, if this loop has it.
     Ended(Option<&'static str>),
     /// The state for the live page.
     Live(Box<LiveNow>),
-    /// That it turns.
+    /// The loop is alive.
     Health,
 }
 
 impl Part {
-    /// Takes in the answer of another event loop.
+    /// Merges the answer of another event loop.
     pub fn merge(&mut self, other: Part) {
         match (self, other) {
             (Part::Metrics(all), Part::Metrics(more)) => Arc::make_mut(all).merge(&more),
@@ -75,7 +76,7 @@ impl Part {
         }
     }
 
-    /// What has to be asked next, now that this is known of all.
+    /// The question to ask next, after this answer of all loops.
     pub fn next(&self) -> Option<Inquiry> {
         let Part::Rank(query, rank, at) = self else { return None };
         Some(Inquiry::Streams(query.behind(*rank, *at)))
@@ -86,8 +87,8 @@ impl Part {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// What is taken of it as long as its event loop does not answer, so that nothing that only
-    /// grows is smaller meanwhile.
+    /// What stands in for this event loop while it does not answer, so that no counter decreases
+    /// meanwhile.
     pub fn to_be_kept(&self) -> Option<Part> {
         match self {
             Part::Metrics(told) => Some(Part::Metrics(Arc::clone(told))),
@@ -96,7 +97,7 @@ impl Part {
         }
     }
 
-    /// The answer to the operator who has asked, of whom some event loops may have told nothing.
+    /// The response to the operator. Some event loops may not have answered.
     pub fn into_answer(self, asked: &Asked) -> Answer {
         match self {
             Part::Metrics(all) => {
@@ -115,7 +116,7 @@ impl Part {
                 let silent = asked.complaint();
                 Answer::text(202, &format!("It ends if a silent worker has it. {silent}"))
             }
-            // Nobody waits for what is not an answer.
+            // No operator waits for the other two.
             Part::Ended(None) | Part::Rank(..) | Part::Live(_) => {
                 Answer::text(404, "No open stream has this id.")
             }

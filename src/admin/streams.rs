@@ -1,6 +1,6 @@
-//! `/streams`: a page of the open event streams and tunnels, and the upstream streams that are
-//! shared. It takes one walk over the sessions of each event loop and one over those, and stores no
-//! more of them than the page holds.
+//! `/streams`: a page of the open event streams and tunnels, and the shared upstream streams. Each
+//! event loop walks its sessions once and its shared streams once, and stores only as many as fit
+//! on the page.
 
 use super::groups::Groups;
 use crate::access::split;
@@ -23,8 +23,7 @@ pub enum Order {
     Oldest,
     /// Most recently opened first.
     Newest,
-    /// Those with the most bytes pending for their clients first, then those that were sent nothing
-    /// for the longest time.
+    /// Those with the most bytes pending for their clients first, then those idle for longest.
     Slowest,
 }
 
@@ -37,28 +36,29 @@ pub struct Query {
     pub order: Order,
     /// The stream after which the page starts.
     pub after: Option<After>,
-    /// When it was asked, for all event loops: each reads the clock at another moment, and streams
-    /// that are ranked at two moments do not stand in one order. None if it is just asked.
+    /// When the query was asked. It is the same for all event loops, which read the clock at
+    /// different times, because ranks at different times cannot be compared. None for the present
+    /// time.
     pub asked_at: Option<Tick>,
 }
 
 /// The stream after which a page starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
-    /// The one with this id.
+    /// The stream with this id.
     Id(u64),
-    /// One with this rank at that time.
+    /// A stream that had this rank at that time.
     Rank(Rank, Tick),
 }
 
 impl Query {
-    /// True exactly when the id of the stream after which the page starts does not say where that
-    /// is.
+    /// True exactly when the order needs more than the id of the stream after which the page
+    /// starts.
     pub fn needs_rank(&self) -> bool {
         self.order == Order::Slowest && matches!(self.after, Some(After::Id(_)))
     }
 
-    /// The id of the stream after which the page starts, if that is said by its id.
+    /// The id of the stream after which the page starts, if it is given by its id.
     pub fn after_id(&self) -> Option<u64> {
         match self.after? {
             After::Id(id) => Some(id),
@@ -66,14 +66,14 @@ impl Query {
         }
     }
 
-    /// The same query, where the page starts after the rank that a stream had `at` that time, or
-    /// with the first stream.
+    /// The same query, but the page starts after this rank at time `at`, or with the first stream
+    /// if there is no rank.
     #[must_use]
     pub fn behind(self, rank: Option<Rank>, at: Tick) -> Query {
         Query { after: rank.map(|rank| After::Rank(rank, at)), ..self }
     }
 
-    /// The time at which streams are ranked. Their ranks change as they are idle.
+    /// The time for which streams are ranked. Ranks change while streams are idle.
     pub fn ranked_at(&self, now: Tick) -> Tick {
         match self.after {
             Some(After::Rank(_, at)) => at,
@@ -85,7 +85,7 @@ impl Query {
     pub fn after_rank(&self) -> Option<Rank> {
         match self.after? {
             After::Rank(rank, _) => Some(rank),
-            // A stream that is gone still has a known place in an order by number.
+            // If the order is by id, the place of a stream is known even if it has ended.
             After::Id(id) => Some(self.order.rank(id, 0, 0)),
         }
     }
@@ -119,7 +119,7 @@ impl Query {
     }
 }
 
-/// Parses an id as it is shown: hexadecimal digits without leading zeros.
+/// Parses an id as displayed: hexadecimal digits without leading zeros.
 pub fn id(text: &str) -> Option<u64> {
     let plain = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
     if text.starts_with('0') || !text.bytes().all(plain) {
@@ -148,7 +148,7 @@ pub struct First<T: Ord> {
     limit: usize,
     after: Option<Rank>,
     heap: BinaryHeap<(Rank, T)>,
-    /// The number of items offered, and how many of them belong on this page or a later one.
+    /// The number of items offered. `behind` counts those that belong on this page or a later one.
     total: usize,
     behind: usize,
 }
@@ -190,20 +190,19 @@ pub enum StreamState {
     Flowing,
     /// No event has passed for a while, and nothing is wrong.
     Quiet,
-    /// It was opened before the upstream had answered, which it still has not.
+    /// It was opened before the upstream answered, and the upstream still has not.
     Early,
     /// It was opened while it had no upstream, and it still has none.
     Held,
-    /// It has lost its upstream, which is being asked for the rest.
+    /// It has lost its upstream, and is being resumed.
     Resuming,
-    /// Bytes wait for its client, which has taken none for a while.
+    /// Bytes are pending for its client, which has taken none for a while.
     Stuck,
     /// It is a tunnel.
     Tunnel,
 }
 
-// Each variant is at its position in the list, and none is missing: the last one has the last
-// index.
+// The list is complete: its last index is that of the last variant.
 const _: () = assert!(StreamState::ALL.len() == StreamState::Tunnel as usize + 1);
 
 impl StreamState {
@@ -245,11 +244,11 @@ pub struct Row<'a> {
     pub api: &'a str,
     /// The client's address, or "unix".
     pub client: &'a str,
-    /// The version of TLS that the client speaks, if it does.
+    /// The version of TLS that the client uses, if any.
     pub tls: Option<&'a str>,
     /// The name of the key.
     pub key: Option<&'a str>,
-    /// The method and the target, as logs show them.
+    /// The method and target, as logs show them.
     pub request: &'a str,
     /// The time since the request, in milliseconds.
     pub age_ms: u64,
@@ -259,17 +258,17 @@ pub struct Row<'a> {
     pub bytes_in: u64,
     /// Payload bytes to the client so far.
     pub bytes_out: u64,
-    /// How long no event has passed, or no byte of a tunnel, in milliseconds.
+    /// The time since the last event, or the last byte of a tunnel, in milliseconds.
     pub idle_ms: u64,
     /// The number of bytes that the client has not taken.
     pub pending_bytes: usize,
-    /// What the stream is waiting for.
+    /// What the stream waits for.
     pub waits: &'a [&'a str],
-    /// What happens if none of that comes in time.
+    /// What happens if that does not come in time.
     pub until: Option<&'a str>,
-    /// In how many milliseconds the proxy ends it, if that is decided.
+    /// In how many milliseconds the proxy ends it, if that has been decided.
     pub ends_in_ms: Option<u64>,
-    /// The id of the upstream stream that it shares with others, if it does.
+    /// The id of the shared upstream stream that it reads, if any.
     pub shares: Option<u64>,
 }
 
@@ -278,19 +277,19 @@ pub struct Row<'a> {
 pub struct Page {
     /// The streams and tunnels.
     pub streams: List,
-    /// The upstream streams that clients share.
+    /// The shared upstream streams.
     pub groups: Groups,
 }
 
 impl Page {
-    /// Takes in the page of another event loop, in the same order.
+    /// Merges the page of another event loop, in the same order.
     pub fn merge(&mut self, other: Page) {
         self.streams.merge(other.streams);
         self.groups.merge(other.groups);
     }
 
-    /// The page in JSON. If more streams follow, it says the id after which the next page starts;
-    /// if workers are `silent`, that theirs are missing.
+    /// The page in JSON. If more streams follow, it has the id after which the next page starts. It
+    /// names workers that are `silent`, whose streams are missing.
     pub fn into_text(self, silent: &[(usize, Duration)]) -> String {
         let Page { streams, groups } = self;
         let mut text = String::new();
@@ -314,16 +313,16 @@ impl Page {
     }
 }
 
-/// The first of many things, and how many there are.
+/// The first items of a list, in JSON, and the number of all.
 #[derive(Debug)]
 pub struct List {
-    /// The most of them that are in it.
+    /// Maximum number of items.
     limit: usize,
-    /// Those that are in it, in order.
+    /// The items, in order.
     rows: Vec<Listed>,
-    /// The number of all.
+    /// The number of all items, listed or not.
     total: usize,
-    /// True exactly when more of them follow.
+    /// True exactly when more items follow.
     more: bool,
 }
 
@@ -331,24 +330,24 @@ pub struct List {
 struct Listed {
     rank: Rank,
     id: u64,
-    /// What it is, in JSON.
+    /// The item in JSON.
     text: String,
 }
 
 impl List {
-    /// An empty list of at most `limit` of `total` things, of which `more` follow or not.
+    /// An empty list for at most `limit` of `total` items. `more` says whether others follow these.
     pub const fn new(limit: usize, total: usize, more: bool) -> List {
         List { limit, rows: Vec::new(), total, more }
     }
 
-    /// Adds a thing, which comes behind those that were added before.
+    /// Adds an item behind those added before.
     pub fn add(&mut self, rank: Rank, id: u64, write: impl FnOnce(&mut Json<'_>)) {
         let mut text = String::new();
         write(&mut Json::new(&mut text));
         self.rows.push(Listed { rank, id, text });
     }
 
-    /// Takes in the first things of another event loop, in the same order.
+    /// Merges the first items of another event loop, in the same order.
     fn merge(&mut self, other: List) {
         self.total += other.total;
         self.more |= other.more || self.rows.len() + other.rows.len() > self.limit;
@@ -416,7 +415,7 @@ mod tests {
         }
     }
 
-    /// All pages together contain each stream once and in order.
+    /// All pages together contain each stream once, in order.
     #[test]
     fn pages_are_the_whole_in_order() {
         let ranks: Vec<Rank> =

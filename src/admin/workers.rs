@@ -1,4 +1,4 @@
-//! How each event loop does, where there are several, and which of them have not answered.
+//! The state of each event loop, where there are several, and which of them have not answered.
 
 use crate::json::Json;
 use crate::metrics::{Exposition, MetricType, Value};
@@ -6,7 +6,7 @@ use crate::time::millis;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// How an event loop does.
+/// The state of an event loop.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerNow {
     /// Its number, counted from 1.
@@ -15,24 +15,25 @@ pub struct WorkerNow {
     pub connections: usize,
     /// The number of its open event streams.
     pub streams: u64,
-    /// The processor time of its thread, if the system tells. Of one second it can use one.
+    /// The processor time of its thread, if the system reports it. It grows by at most one second
+    /// per second.
     pub cpu: Option<Duration>,
-    /// For how long it has not answered. None if it has.
+    /// How long it has not answered. None if it has.
     pub silent_for: Option<Duration>,
 }
 
-/// The event loops that were asked, and those that have not answered in time.
+/// How many event loops were asked, and which have not answered in time.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// The number of event loops.
     pub loops: usize,
-    /// The numbers of those that have not answered, counted from 1 and in order, and for how long
-    /// they have not.
+    /// The numbers of those that have not answered, counted from 1 and in ascending order, and for
+    /// how long.
     pub silent: Vec<(usize, Duration)>,
 }
 
 impl WorkerNow {
-    /// Writes what changes: a page computes rates.
+    /// Writes totals, from which the page computes rates.
     pub(super) fn write(&self, json: &mut Json<'_>) {
         json.begin('{');
         json.name("number").number(self.number as u64);
@@ -47,7 +48,7 @@ impl WorkerNow {
         json.end('}');
     }
 
-    /// Writes its metrics. Those of all workers have different labels.
+    /// Writes its metrics, labelled with its number.
     pub(super) fn expose(&self, out: &mut Exposition) {
         let number = self.number.to_string();
         let labels = [("worker", number.as_str())];
@@ -78,7 +79,7 @@ impl Asked {
         }
     }
 
-    /// A sentence about those that have not answered.
+    /// A sentence about the workers that have not answered.
     pub(super) fn complaint(&self) -> String {
         let mut text = String::new();
         for (n, (number, time)) in self.silent.iter().enumerate() {
@@ -109,7 +110,7 @@ mod tests {
         assert_eq!(samples, [up(1, 1), up(2, 0), up(3, 1), up(4, 0)]);
         let mut alone = Exposition::default();
         Asked { loops: 1, silent: Vec::new() }.expose(&mut alone);
-        assert!(alone.into_text().is_empty(), "there is nothing to tell apart");
+        assert!(alone.into_text().is_empty(), "one worker needs no metric");
     }
 
     #[test]

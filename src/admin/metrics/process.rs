@@ -10,21 +10,21 @@ use crate::time::{Now, millis};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What the process has used, as the operating system says.
+/// What the process has used, according to the operating system.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
     /// The processor time of all threads.
     pub cpu: Duration,
-    /// The resident memory in bytes, if the system tells.
+    /// The resident memory in bytes, if the system reports it.
     pub resident_bytes: Option<u64>,
 }
 
-/// What the clients of an api share.
+/// The shared streams of an api.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Logs {
     /// The number of upstream streams.
     pub count: usize,
-    /// The number of those that are over, and whose events are still read.
+    /// The number of those that have ended, but whose events are still being read.
     pub over: usize,
     /// The number of clients that read them.
     pub readers: usize,
@@ -41,18 +41,18 @@ pub struct Process<'a> {
     pub now: Now,
     /// The number of event loops.
     pub workers: usize,
-    /// How this one does, if there are several.
+    /// The state of this event loop, if there are several.
     pub worker: Option<WorkerNow>,
     /// The number of client connections.
     pub connections: usize,
     /// The maximum number of client connections.
     pub connections_max: usize,
-    /// The number of them whose TLS handshake is not over. None if nobody can come by TLS.
+    /// The number of them whose TLS handshake is not complete. None without TLS.
     pub handshakes: Option<usize>,
-    /// True exactly when connections begin with a PROXY header somewhere.
+    /// True exactly when connections at some listener begin with a PROXY header.
     pub proxy_protocol: bool,
-    /// The number of addresses whose requests are counted, and how many were forgotten while that
-    /// mattered. None if no api counts them.
+    /// The number of addresses whose requests are counted, and how many were forgotten although
+    /// they still counted. None if no api counts them.
     pub addresses: Option<(usize, u64)>,
     /// The number of buffers that hold bytes for a slow peer.
     pub buffers: usize,
@@ -64,44 +64,43 @@ pub struct Process<'a> {
     pub held_bytes_max: usize,
     /// What the process has used, if that is known.
     pub usage: Option<Usage>,
-    /// What the system confines, and how much was named that is outside. None if the process has
-    /// not asked for a sandbox.
+    /// What the system confines, and how many files and sockets outside the sandbox were named.
+    /// None if no sandbox was asked for.
     pub sandbox: Option<(Confined, u64)>,
     /// True exactly when the process is draining.
     pub draining: bool,
     /// True exactly when clients can connect.
     pub accepting: bool,
-    /// The number of access log lines dropped for want of room.
+    /// The number of access log lines dropped for lack of room.
     pub access_lines_dropped: u64,
     /// The upstreams, by api.
     pub upstreams: BTreeMap<&'a str, &'a Upstream>,
-    /// Those that are asked which requests may come in, by api, where one is.
+    /// The auth servers, by api, where there is one.
     pub auth_servers: BTreeMap<&'a str, &'a Upstream>,
-    /// The number of clients of which it is known which target knows them, by api, where that
-    /// counts.
+    /// The number of clients whose replica is known, by api, where `[api.sticky]` is set.
     pub sticky: BTreeMap<&'a str, usize>,
-    /// What the clients of each api share, where that is possible.
+    /// The shared streams, by api, where streams can be shared.
     pub logs: BTreeMap<&'a str, Logs>,
     /// The number of streams in each state, in the order of [`StreamState::ALL`], by api.
     pub states: BTreeMap<&'a str, [usize; StreamState::ALL.len()]>,
-    /// The certificates that clients are shown, and the last second of their validity, since 1970.
+    /// The certificates that the proxy shows, and the last second of their validity, since 1970.
     pub certificates: Vec<(&'a str, u64)>,
-    /// Who has issued the lists of revoked certificates of clients, and when each expires, in
-    /// seconds since 1970.
+    /// The issuers of the revocation lists for clients' certificates, and when each list expires,
+    /// in seconds since 1970.
     pub revocation_lists: Vec<(&'a str, u64)>,
-    /// Payload bytes of unfinished requests, from and to clients, by the name of the key.
+    /// The payload bytes of unfinished requests, from and to clients, by the name of the key.
     pub key_bytes: BTreeMap<&'a str, [u64; 2]>,
 }
 
 impl Process<'_> {
-    /// The endpoints of an api: its targets, and who is asked which requests may come in.
+    /// The endpoints of an api: those of its targets and its auth server.
     pub(super) fn endpoints(&self, api: &str) -> impl Iterator<Item = &Endpoint> {
         let upstreams = [&self.upstreams, &self.auth_servers];
         upstreams.into_iter().filter_map(|by_api| by_api.get(api)).flat_map(|u| &u.endpoints)
     }
 }
 
-/// Writes what the system confines, if the process has asked for that. It is one for all loops.
+/// Writes what the system confines, if a sandbox was asked for. It is the same for all loops.
 fn of_sandbox(out: &mut Exposition, sandbox: Option<(Confined, u64)>) {
     let (Some((confined, refused)), one) = (sandbox, Merge::Largest) else { return };
     let help = "Whether the system confines this of the process, which has asked for a sandbox.";
@@ -143,7 +142,7 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
     }
 }
 
-/// Writes what the process is, and how far on its way to its end.
+/// Writes what the process is, and how far it has drained.
 fn of_life(out: &mut Exposition, process: &Process<'_>) {
     let (gauge, any) = (MetricType::Gauge, Merge::Largest);
     out.family_of(any, "millstream_build_info", gauge, "The running version.");
@@ -160,7 +159,7 @@ fn of_life(out: &mut Exposition, process: &Process<'_>) {
     out.sample(&[], process.accepting);
 }
 
-/// Writes the metrics of client connections before their requests.
+/// Writes the metrics of client connections.
 fn of_clients(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let help = "Client connections, except those of the admin listener.";
     out.family("millstream_client_connections", MetricType::Gauge, help);
@@ -186,7 +185,7 @@ fn of_clients(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
         }
     }
     if let Some((known, forgotten)) = process.addresses {
-        // All event loops count them together.
+        // They are counted for all event loops together.
         let help = "Client addresses whose requests are counted for max_requests_per_ip.";
         out.family_of(Merge::Largest, "millstream_rate_addresses", MetricType::Gauge, help);
         out.sample(&[], known);
@@ -197,7 +196,7 @@ fn of_clients(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     }
 }
 
-/// Writes how much is held for whoever reads slowly.
+/// Writes how much is held for slow readers.
 fn of_memory(out: &mut Exposition, process: &Process<'_>) {
     let help = "Buffers that hold bytes for peers that are not reading them.";
     out.family("millstream_buffers", MetricType::Gauge, help);
@@ -213,7 +212,8 @@ fn of_memory(out: &mut Exposition, process: &Process<'_>) {
     out.sample(&[], process.held_bytes_max);
 }
 
-/// Writes what every process has under the same names, so that rules and dashboards know it.
+/// Writes the metrics whose names are the same for all processes, for existing rules and
+/// dashboards.
 fn of_usage(out: &mut Exposition, usage: Option<Usage>) {
     let help = "Processor time of the process; each worker has one thread.";
     out.family_of(Merge::Largest, "process_cpu_seconds_total", MetricType::Counter, help);

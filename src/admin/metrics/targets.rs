@@ -1,4 +1,4 @@
-//! The metrics of each target: its connections, its failures, and whether it should be asked.
+//! The metrics of each target: its connections, its failures, and its health.
 
 use super::Process;
 use crate::metrics::{Exposition, Merge, MetricType, Value};
@@ -14,7 +14,7 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
     of_auth_servers(out, stats, process);
 }
 
-/// Writes the numbers of connections to each target, and of those who wait for one.
+/// Writes the numbers of connections to each target, and of requests and streams that wait for one.
 fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let help = "Upstream connections that are open or being established, by target.";
     out.family("millstream_upstream_connections", MetricType::Gauge, help);
@@ -28,7 +28,7 @@ fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
             }
             others = others.saturating_sub(open);
         }
-        // A reload has removed their targets.
+        // The rest are connections to targets that a reload has removed.
         if others > 0 {
             out.sample(&[("api", api), ("target", ""), ("state", "in_use")], others);
         }
@@ -41,7 +41,7 @@ fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     }
 }
 
-/// Writes how many clients have to go to a target that knows them.
+/// Writes how many clients are bound to a target that knows them.
 fn of_clients(out: &mut Exposition, process: &Process<'_>) {
     let help = "Clients of which it is known which target knows them.";
     out.family_of(Merge::Largest, "millstream_sticky_clients", MetricType::Gauge, help);
@@ -50,7 +50,7 @@ fn of_clients(out: &mut Exposition, process: &Process<'_>) {
     }
 }
 
-/// Writes what was said of requests and of open streams, where another server says who may come in.
+/// Writes what the auth servers answered about requests and open streams.
 fn of_auth_servers(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let help = "Answers of the auth server of an api, by what was asked about, and the result.";
     out.family("millstream_auth_requests_total", MetricType::Counter, help);
@@ -75,8 +75,8 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     let help = "Failures of a target: to connect, to answer, or to complete a response.";
     out.family("millstream_upstream_failures_total", MetricType::Counter, help);
     for (api, target, stats) in stats.endpoints() {
-        // A counter that first appears with the value 1 has not increased as far as Prometheus can
-        // tell.
+        // Zeros are included: Prometheus sees no increase if a counter first appears with the value
+        // 1.
         let secure = target.starts_with("https:");
         for (failure, count) in stats.failures().filter(|(of, _)| secure || !of.is_of_tls()) {
             let labels = [("api", api), ("target", target), ("reason", failure.word())];
@@ -108,7 +108,7 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     of_health(out, process);
 }
 
-/// Writes whether each target should be asked, and how often it should not have been.
+/// Writes whether each target is passed over or unhealthy, and how often it was.
 fn of_health(out: &mut Exposition, process: &Process<'_>) {
     let each = || {
         let apis = process.upstreams.keys();
