@@ -1,28 +1,28 @@
-//! The pool of upstream connections: it makes them, lends them, keeps them while they are idle, and
+//! The pool of upstream connections: it opens them, lends them, keeps them while they are idle, and
 //! closes them.
 //!
 //! To send a request, the caller asks for a connection ([`Pool::acquire`]) and is lent an idle one
-//! or one that is being made. After the response has been read, the caller returns it
+//! or one that is being established. After the response has been read, the caller returns it
 //! ([`Pool::release`]) or closes it ([`Pool::close`]). The pool does not know its callers: an
 //! [`Owner`] is just a number.
 //!
-//! An idle connection is reused only if it is silent. Any input, whether its end or a response that
-//! nobody asked for, makes it unfit. Such a response often follows a real one, so a returned
-//! connection waits one turn.
+//! An idle connection is reused only if it is silent. Any input, whether the end of the connection
+//! or an unsolicited response, makes it unfit. An unsolicited response often directly follows a
+//! real one, so a returned connection waits for one turn.
 //!
-//! An idle connection is kept for `keepalive_timeout`, as a client's is; there is no separate key.
+//! An idle connection is kept for `keepalive_timeout`, like a client's; there is no separate key.
 //! If its upstream says `Keep-Alive: timeout=N`, it is kept for N seconds minus the smaller of one
 //! second and a quarter of N, because a request that must not be repeated is lost if the upstream
-//! is closing.
+//! closes the connection at that moment.
 //!
-//! An endpoint may have a limited number of connections (`max_upstream`). Whoever finds all of them
-//! in use waits in a [`queue`], and is called when it is its turn. A connection that was returned
-//! is lent to the next only in the turn after, like any other.
+//! The number of connections to an endpoint may be limited (`max_upstream`). Owners that find all
+//! of them in use wait in a [`queue`], and are called when it is their turn. A connection returned
+//! in one turn is lent again no earlier than in the next, as always.
 //!
-//! The socket is checked once more before each reuse, because the last poll is as old as the turn.
+//! The socket is checked once more before each reuse, because the last poll was before the turn.
 //! This costs one `recv`, 0.2 of the 17 microseconds of a short GET. If bytes arrive even later and
 //! do not begin with `HTTP/`, they are no response, and a repeatable request is sent again on a new
-//! connection. If they do begin with it, no HTTP/1.1 proxy can tell them from a response.
+//! connection. If they do begin with it, no HTTP/1.1 proxy can distinguish them from a response.
 
 mod addresses;
 mod check;
@@ -64,7 +64,7 @@ use queue::Waiter;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-/// The highest bit, which a key leaves free, marks the tokens of upstream connections.
+/// The highest bit, which keys do not use, marks the tokens of upstream connections.
 const TOKEN_BIT: u64 = 1 << 63;
 
 /// The token of a connection's events.
@@ -72,7 +72,7 @@ fn token_of(key: Key<Connection>) -> Token {
     Token(key.to_bits() | TOKEN_BIT)
 }
 
-/// The upstream connection that a token belongs to, if it belongs to one.
+/// The upstream connection that a token belongs to, if any.
 pub fn connection_of(token: Token) -> Option<Key<Connection>> {
     if token.0 & TOKEN_BIT != 0 { Key::from_bits(token.0 & !TOKEN_BIT) } else { None }
 }
@@ -88,31 +88,31 @@ pub struct Pool {
     readable: Vec<Key<Connection>>,
     /// Connections that became idle in this turn.
     released: Vec<Key<Connection>>,
-    /// What this event loop does for the others.
+    /// The role of this event loop among those of the process.
     role: Role,
-    /// What the others have to know.
+    /// News for the other event loops.
     news: Vec<News>,
     /// Endpoints whose names are to be resolved again, by upstream and index.
     stale_names: Vec<(Key<Upstream>, usize)>,
-    /// Which endpoints have which names.
+    /// The endpoints by host name.
     names: Names,
-    /// Upstreams at which somebody waits, where something has changed.
+    /// Upstreams with waiting owners for which there may be room now.
     changed: Vec<Key<Upstream>>,
-    /// Those who waited for a connection to an upstream that is gone.
+    /// Owners that waited for a connection to an upstream that is gone.
     stranded: Vec<Owner>,
-    /// Checks with a connection that somebody waits for.
+    /// Health checks that have to give up their connection to a waiting owner.
     displaced: Vec<Owner>,
-    /// The number of those who wait for a connection.
+    /// The number of owners that wait for a connection.
     waiting: usize,
     /// The number of idle connections closed so far.
     closed: u64,
-    /// The key of the hashes by which replicas are known.
+    /// The key for hashes of replicas.
     secret: Secret,
 }
 
 impl Pool {
-    /// Creates a pool without upstreams, with room for `connections`. `secret` is the key of the
-    /// hashes by which replicas are known.
+    /// Creates a pool without upstreams, with memory for `connections`. `secret` is the key for
+    /// hashes of replicas.
     pub fn new(connections: usize, secret: Secret, role: Role, now: Tick) -> Pool {
         let mut slab = Slab::new();
         slab.reserve(connections);
@@ -135,7 +135,7 @@ impl Pool {
         }
     }
 
-    /// The upstream that leads to a backend: the known one, brought up to date, or a new one.
+    /// The upstream for a backend: the existing one, updated, or a new one.
     pub fn upstream_of<N: Net>(
         &mut self,
         backend: Backend<'_>,
@@ -157,20 +157,20 @@ impl Pool {
         key
     }
 
-    /// Shakes hands with targets by these from now on. Connections stay.
+    /// Uses these TLS clients for new connections to targets. Existing connections stay.
     pub fn renew(&mut self, clients: &[UpstreamClient]) {
         for (_, upstream) in self.upstreams.iter_mut() {
             upstream.renew(clients);
         }
     }
 
-    /// The replica that a connection leads to, if its endpoint still has that address.
+    /// The replica that a connection leads to, if its endpoint still has the address.
     pub fn replica_of(&self, key: Key<Connection>) -> Option<Replica> {
         self.endpoint_of(key)?.replica(self.connections.get(key)?.address, &self.secret)
     }
 
-    /// Closes idle connections to addresses that an endpoint does not have any more. Those in use
-    /// stay, and are not used again.
+    /// Closes idle connections to addresses that an endpoint no longer has. Connections in use
+    /// stay, but will not be reused.
     fn leave_addresses<N: Net>(&mut self, key: Key<Upstream>, index: usize, io: &mut Io<'_, N>) {
         let endpoint = &self.upstreams[key].endpoints[index];
         let is_left = |connection: &Connection| {
@@ -187,7 +187,7 @@ impl Pool {
         }
     }
 
-    /// Closes idle connections of endpoints that have more connections than they may have now.
+    /// Closes idle connections of endpoints that have more connections than the present limit.
     fn close_idle_beyond_max<N: Net>(&mut self, key: Key<Upstream>, io: &mut Io<'_, N>) {
         for index in 0..self.upstreams[key].endpoints.len() {
             loop {
@@ -217,12 +217,12 @@ impl Pool {
         true
     }
 
-    /// An upstream, if it is still there.
+    /// An upstream, if it still exists.
     pub fn upstream(&self, key: Key<Upstream>) -> Option<&Upstream> {
         self.upstreams.get(key)
     }
 
-    /// Forgets an upstream, and closes the idle connections to it. Those who wait for one are
+    /// Removes an upstream, and closes the idle connections to it. Owners that wait for one are
     /// called.
     pub fn remove_upstream<N: Net>(&mut self, key: Key<Upstream>, io: &mut Io<'_, N>) {
         let Some(upstream) = self.upstreams.remove(key) else { return };
@@ -236,13 +236,13 @@ impl Pool {
         }
     }
 
-    /// True when somebody may be called.
+    /// True if owners may have to be called.
     pub const fn may_call(&self) -> bool {
         !self.stranded.is_empty() || !self.changed.is_empty() || !self.displaced.is_empty()
     }
 
-    /// Calls those who wait for a connection and can have one now, in order, those whose upstream
-    /// is gone, and checks that are to give way.
+    /// Calls the owners that wait for a connection and can have one now, in order; those whose
+    /// upstream is gone; and health checks that have to give way.
     pub fn call_waiting(&mut self, mut call: impl FnMut(Owner)) {
         self.stranded.drain(..).chain(self.displaced.drain(..)).for_each(&mut call);
         while let Some(key) = self.changed.pop() {
@@ -253,12 +253,12 @@ impl Pool {
         }
     }
 
-    /// Whether it is the turn of whoever waits at a place. None if the upstream is gone.
+    /// Whether it is the turn of the owner at a place. None if the upstream is gone.
     pub fn is_turn_of(&self, place: Place) -> Option<bool> {
         Some(self.upstreams.get(place.upstream)?.is_turn_of(place.number))
     }
 
-    /// Leaves a place in a queue, if somebody waits there.
+    /// Gives up a place in a queue, if it is taken.
     pub fn leave_queue(&mut self, place: Place) {
         self.take_from_queue(place);
     }
@@ -270,13 +270,13 @@ impl Pool {
         Some(waiter)
     }
 
-    /// True exactly when a connection was returned that somebody may wait for. It is lent in the
-    /// next turn.
+    /// True exactly when connections were returned while owners wait. They can be lent in the next
+    /// turn.
     pub fn is_waited_for(&self) -> bool {
         self.waiting > 0 && !self.released.is_empty()
     }
 
-    /// Notes that there may be room for somebody who waits.
+    /// Notes that there may be room for owners that wait for an upstream.
     fn note_change(&mut self, key: Key<Upstream>) {
         let Some(upstream) = self.upstreams.get_mut(key) else { return };
         if upstream.waiting() > 0 && !std::mem::replace(&mut upstream.has_changed, true) {
@@ -302,7 +302,7 @@ impl Pool {
         self.upstreams.get(connection.upstream?)?.endpoints.get(connection.endpoint())
     }
 
-    /// Notes that a connection's endpoint has answered, perhaps only to say that it is unavailable.
+    /// Notes that a connection's endpoint has answered, possibly that it is unavailable.
     pub fn note_answer(&mut self, key: Key<Connection>, status: u16, now: Tick) {
         let role = self.role;
         if let Some((upstream, index)) = self.upstream_of_connection(key)
@@ -312,16 +312,16 @@ impl Pool {
         }
     }
 
-    /// Notes that a connection's endpoint has failed a request after it was connected to, in one of
-    /// the ways that `retry_on` lists.
+    /// Notes that a connection's endpoint has failed a request after connecting, in a way that
+    /// `retry_on` lists.
     pub fn note_failure(&mut self, key: Key<Connection>, now: Tick) {
         if let Some((upstream, index)) = self.upstream_of_connection(key) {
             self.note_failure_of(upstream, index, true, now);
         }
     }
 
-    /// Notes that an endpoint could not be connected to, or, if it was `asked`, has not answered as
-    /// it should.
+    /// Notes that an endpoint could not be connected to, or, if it was `asked`, did not answer
+    /// properly.
     fn note_failure_of(&mut self, key: Key<Upstream>, index: usize, asked: bool, now: Tick) {
         let role = self.role;
         let Some(upstream) = self.upstreams.get_mut(key) else { return };
@@ -331,15 +331,15 @@ impl Pool {
         self.look_at_endpoints(Some(key), now);
     }
 
-    /// The upstream of a connection, while it is there, and the index of the endpoint.
+    /// The upstream of a connection, if it still exists, and the index of the endpoint.
     fn upstream_of_connection(&self, key: Key<Connection>) -> Option<(Key<Upstream>, usize)> {
         let connection = self.connections.get(key)?;
         let upstream = connection.upstream.filter(|key| self.upstreams.get(*key).is_some())?;
         Some((upstream, connection.endpoint()))
     }
 
-    /// Looks at which endpoints of an upstream are any good: whoever waits for others may have one
-    /// of its backups, or no longer.
+    /// Updates which endpoints of an upstream are good: that decides whether waiting owners may use
+    /// its backups.
     fn look_at_endpoints(&mut self, key: Option<Key<Upstream>>, now: Tick) {
         let Some(key) = key else { return };
         if self.upstreams.get_mut(key).is_some_and(|upstream| upstream.look_at_endpoints(now)) {
@@ -361,7 +361,7 @@ impl Pool {
         }
     }
 
-    /// Gives a connection that has an owner to another one, with whatever comes on it.
+    /// Gives a connection that has an owner to another owner, which gets all further events.
     pub fn hand_over(&mut self, key: Key<Connection>, owner: Owner) {
         self.connections[key].owner = Some(owner);
     }
@@ -383,8 +383,8 @@ impl Pool {
         connection.owner
     }
 
-    /// Looks after the idle connections: closes up to `timers_max` whose time is over and all that
-    /// had input, and pools those returned in the previous turn.
+    /// Closes up to `timers_max` idle connections whose time is over and all that had input, and
+    /// makes those returned in the previous turn available.
     pub fn begin_turn<N: Net>(&mut self, timers_max: usize, io: &mut Io<'_, N>) {
         let Pool { idle_timers, connections, .. } = self;
         let mut expired = Vec::new();
@@ -402,7 +402,7 @@ impl Pool {
     }
 
     /// Makes the connections returned in the previous turn available. They waited for a poll,
-    /// because a response that nobody asked for often follows a real one.
+    /// because an unsolicited response often follows a real one.
     pub fn take_in_released<N: Net>(&mut self, io: &mut Io<'_, N>) {
         while let Some(key) = self.released.pop() {
             let Some(connection) = self.connections.get_mut(key) else { continue };
@@ -424,15 +424,15 @@ impl Pool {
         self.idle_timers.next()
     }
 
-    /// True when a connection has no input and has not ended. The socket itself is asked, because
-    /// its end may not have been reported yet.
+    /// True if a connection has no input and has not ended. The socket itself is read, because its
+    /// end may not have been reported yet.
     fn is_silent<N: Net>(&mut self, key: Key<Connection>, io: &mut Io<'_, N>) -> bool {
         let conn = &mut self.connections[key].conn;
         conn.read(io.net, &mut io.scratch[..1]) == Read::Blocked
     }
 
-    /// Takes back a connection whose response has been read to its end. It is kept for `idle_max`
-    /// if `keep` says so and it is fit for another exchange, and closed otherwise.
+    /// Takes back a connection whose response has been read completely. It is kept for `idle_max`
+    /// if `keep` is true and it is fit for another exchange, and closed otherwise.
     pub fn release<N: Net>(
         &mut self,
         key: Key<Connection>,
@@ -447,7 +447,7 @@ impl Pool {
             // A reload may have lowered the limit.
             endpoint.open - endpoint.in_use < upstream.idle_max && endpoint.open <= upstream.max
         });
-        // Bytes after a response are a response that nobody asked for (RFC 9112 section 9.2).
+        // Bytes after a response are an unsolicited response (RFC 9112 section 9.2).
         let clean = connection.conn.ahead().is_empty() && !connection.conn.hung_up();
         let drained = !connection.conn.ready.has(Ready::READ);
         let fit = keep && connection.persistent && clean && room;
@@ -461,8 +461,8 @@ impl Pool {
         self.idle_timers.at_most(key.index(), until);
     }
 
-    /// Closes a connection that has an owner, if it still exists. If its request was not `sent` to
-    /// its end, that is a cut.
+    /// Closes a connection that has an owner, if it still exists. If its request was not `sent`
+    /// completely, the upstream must see that it was cut.
     pub fn leave<N: Net>(&mut self, key: Key<Connection>, sent: bool, io: &mut Io<'_, N>) {
         if !sent && let Some(connection) = self.connections.get(key) {
             connection.conn.note_cut(io.net);
@@ -500,7 +500,8 @@ impl Pool {
         self.closed += 1;
     }
 
-    /// Closes the connection that has been idle for about the longest. False if none is idle.
+    /// Closes the connection that expires first, which has been idle for about the longest. False
+    /// if none is idle.
     pub fn close_some_idle<N: Net>(&mut self, io: &mut Io<'_, N>) -> bool {
         let first = self.idle_timers.first_owner();
         let Some(key) = first.and_then(|index| self.connections.key_at(index)) else {
@@ -521,8 +522,8 @@ impl Pool {
         self.closed
     }
 
-    /// The first endpoint that has miscounted its connections, if any: its target, the numbers of
-    /// those in use and of all that it counted, and the numbers there are.
+    /// The first endpoint whose counts of connections are wrong, if any: its target, its counts of
+    /// those in use and of all, and the true numbers.
     #[cfg(feature = "sim")]
     pub fn miscounted(&self) -> Option<(String, [usize; 2], [usize; 2])> {
         self.upstreams.iter().find_map(|(key, upstream)| {
@@ -536,7 +537,7 @@ impl Pool {
         })
     }
 
-    /// The number of those who wait for a connection.
+    /// The number of owners that wait for a connection.
     #[cfg(feature = "sim")]
     pub const fn waiting(&self) -> usize {
         self.waiting

@@ -1,14 +1,14 @@
 //! The addresses of a target: which one to try next, and when to resolve the target's name again.
 //!
 //! Connections go in turn to the addresses of the family that answered last. An address that failed
-//! is passed over for a while. The other family is tried only when all of the first have failed:
-//! `localhost` has an address of each, and a service that listens on only one must not cost each
-//! request a failure.
+//! is passed over for a while. The other family is tried only when all addresses of the first have
+//! failed: `localhost` has an address of each family, and a service that listens on only one must
+//! not cost each request a failure.
 //!
 //! A name is resolved on demand. When a connection is wanted and the addresses are older than 30 s,
 //! the name is resolved in the background, for later requests; if there are no addresses, or none
 //! that can be connected to, this happens after 5 s. An idle process resolves nothing. A name
-//! without an address is an outage of its endpoint only: it stops neither the start nor a reload,
+//! without an address is an outage of its endpoint only. It prevents neither startup nor a reload,
 //! which wait at most five seconds for all names together.
 
 use super::connection::NO_ADDRESS;
@@ -19,7 +19,7 @@ use crate::time::Tick;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long to pass over an address after a failure to connect.
+/// How long an address is passed over after a failure to connect.
 const PASS_OVER: Duration = Duration::from_secs(10);
 
 /// How old the addresses of a name may be before it is resolved again.
@@ -28,7 +28,7 @@ const MAX_AGE: Duration = Duration::from_secs(30);
 /// How often to resolve a name that has no addresses, or none that can be connected to.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The addresses that a search has tried.
+/// Which addresses a search has tried.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tried {
     /// The version of the list that the indices refer to.
@@ -46,7 +46,7 @@ pub(super) struct Addresses {
     list: Vec<Known>,
     /// The version of the list. It grows with each change.
     version: u32,
-    /// The index of the address whose turn it is.
+    /// The index of the address whose turn is next.
     next: usize,
     /// The family of the address that answered last.
     family: Option<Family>,
@@ -62,11 +62,11 @@ pub(super) struct Addresses {
 #[derive(Clone, Debug)]
 struct Known {
     address: Address,
-    /// A number that none of the others has, and that stays.
+    /// A number that no other address in the list has, and that never changes.
     number: u8,
     /// Until when it is passed over.
     passed_over_until: Tick,
-    /// What its checks say.
+    /// The verdict of its health checks.
     verdict: Verdict,
 }
 
@@ -75,7 +75,7 @@ impl Known {
         Known { address, number, passed_over_until: Tick::ZERO, verdict: Verdict::NONE }
     }
 
-    /// True exactly when the others are preferred.
+    /// True exactly when other addresses are preferred.
     fn is_bad(&self, now: Tick) -> bool {
         self.passed_over_until > now || self.verdict.is_unhealthy()
     }
@@ -99,7 +99,7 @@ impl Family {
 }
 
 impl Addresses {
-    /// The addresses with which a target was configured.
+    /// The addresses of a target in the configuration.
     pub(super) fn of(target: &Target, now: Tick) -> Addresses {
         let mut addresses = Addresses {
             list: Vec::new(),
@@ -131,14 +131,14 @@ impl Addresses {
         Some(self.try_at(index, tried))
     }
 
-    /// The address with this number, if it was not tried.
+    /// The address with this number, if it was not tried yet.
     pub(super) fn only(&mut self, number: u8, tried: &mut Tried) -> Option<Address> {
         self.begin(tried);
         let index = self.list.iter().position(|known| known.number == number)?;
         (tried.bits >> index & 1 == 0).then(|| self.try_at(index, tried))
     }
 
-    /// Forgets what was tried of another list.
+    /// Forgets what was tried if that was in another version of the list.
     const fn begin(&self, tried: &mut Tried) {
         if tried.version != self.version {
             *tried = Tried { version: self.version, bits: 0, last: 0 };
@@ -167,7 +167,7 @@ impl Addresses {
         self.list.iter().map(|known| (known.number, &known.address))
     }
 
-    /// The number of addresses that were not tried.
+    /// The number of addresses that were not tried yet.
     pub(super) fn left(&self, tried: Tried) -> usize {
         let bits = if tried.version == self.version { tried.bits } else { 0 };
         self.list.len() - bits.count_ones() as usize
@@ -180,7 +180,7 @@ impl Addresses {
         if self.list.len() > 1 { Some(&self.list[index].address) } else { None }
     }
 
-    /// Notes that a connection to the address tried last was made.
+    /// Notes that a connection to the address tried last was established.
     pub(super) fn answered(&mut self, tried: Tried) {
         if let Some(index) = self.last_of(tried) {
             self.list[index].passed_over_until = Tick::ZERO;
@@ -194,7 +194,7 @@ impl Addresses {
         if known && index < self.list.len() { Some(index) } else { None }
     }
 
-    /// True when the name should be resolved again. It is then not due until that is answered.
+    /// True if the name should be resolved again. It is then not due until there is an answer.
     pub(super) fn is_due(&mut self, now: Tick) -> bool {
         let all_failed = self.list.iter().all(|known| known.is_bad(now));
         let interval = if all_failed { RETRY_AFTER } else { MAX_AGE };
@@ -210,35 +210,35 @@ impl Addresses {
         self.note_answer(now);
     }
 
-    /// Notes that the question for the name was answered, whoever has asked it.
+    /// Notes an answer for the name, whichever event loop has asked.
     fn note_answer(&mut self, now: Tick) {
         if !std::mem::replace(&mut self.resolving, false) {
             self.asked_at = now;
         }
     }
 
-    /// Takes the result of resolving the name. True when the addresses have changed.
+    /// Takes the result of resolving the name. True if the addresses have changed.
     pub(super) fn resolved(&mut self, addresses: &[Address], now: Tick) -> bool {
         self.note_answer(now);
         self.replace(addresses)
     }
 
-    /// Takes over the addresses of a newer configuration. Empty if they are not known, and then the
-    /// present ones stay. True when the addresses have changed.
+    /// Takes the addresses of a newer configuration. If there are none, the present ones stay. True
+    /// if the addresses have changed.
     pub(super) fn update(&mut self, addresses: &[Address], now: Tick) -> bool {
         self.asked_at = now;
         !addresses.is_empty() && self.replace(addresses)
     }
 
-    /// Replaces the list. Name servers return the same addresses in changing order, which means
-    /// nothing. What is known of an address is kept if it is also in the new list.
+    /// Replaces the list. The order is ignored, because name servers vary it. What is known of an
+    /// address is kept if it is also in the new list.
     fn replace(&mut self, addresses: &[Address]) -> bool {
         let known = |address: &Address| self.list.iter().find(|known| known.address == *address);
         if addresses.iter().all(|a| known(a).is_some()) && addresses.len() == self.list.len() {
             return false;
         }
         let addresses = addresses.iter().take(u64::BITS as usize);
-        // Connections to those that are gone still have their numbers.
+        // Connections to removed addresses still have their numbers.
         let taken: Vec<u8> = self.list.iter().map(|known| known.number).collect();
         let mut unused = (0..NO_ADDRESS).filter(|number| !taken.contains(number));
         let mut list = Vec::new();
@@ -252,7 +252,7 @@ impl Addresses {
         true
     }
 
-    /// The address to check at this turn, if there is one.
+    /// The address to check in this turn, if there is one.
     pub(super) fn to_check(&self, turn: usize) -> Option<&Address> {
         Some(&self.list.get(turn % self.list.len().max(1))?.address)
     }
@@ -263,7 +263,7 @@ impl Addresses {
     }
 
     /// Notes the result of a check of an address. Returns whether it is healthy, if that has
-    /// changed, or was not known.
+    /// changed or was not known.
     pub(super) fn note_check(
         &mut self,
         address: &Address,
@@ -274,24 +274,24 @@ impl Addresses {
         known.verdict.note(passed, checks)
     }
 
-    /// Takes over what checks say of an address.
+    /// Sets the verdict on an address, from another event loop.
     pub(super) fn judge(&mut self, address: &Address, is_healthy: bool) {
         if let Some(known) = self.list.iter_mut().find(|known| known.address == *address) {
             known.verdict = Verdict::of(is_healthy);
         }
     }
 
-    /// Forgets what checks have said, because there are none any more.
+    /// Forgets all verdicts, because there are no more checks.
     pub(super) fn forget_checks(&mut self) {
         self.list.iter_mut().for_each(|known| known.verdict = Verdict::NONE);
     }
 
-    /// Whether any address is healthy. None if there are none, or if that is not known of any.
+    /// Whether any address is healthy. None if none was checked yet.
     pub(super) fn are_healthy(&self) -> Option<bool> {
         self.list.iter().filter_map(|known| known.verdict.is_healthy()).reduce(|a, b| a || b)
     }
 
-    /// True exactly when all addresses are unhealthy, and there is one.
+    /// True exactly when there are addresses, and all are unhealthy.
     pub(super) fn are_unhealthy(&self) -> bool {
         !self.list.is_empty() && self.list.iter().all(|known| known.verdict.is_unhealthy())
     }
@@ -362,12 +362,12 @@ mod tests {
         let first = attempt(&mut addresses, &v4, at(0));
         assert_eq!(first[..2], V6);
         assert_eq!((first.len(), first.last().unwrap().starts_with("10.")), (3, true));
-        // From here on this family is used.
+        // From now on this family is used.
         for second in [1, 100, 1000, 1001] {
             let tried = attempt(&mut addresses, &v4, at(second));
             assert!(tried.len() == 1 && v4.contains(&tried[0].as_str()), "{tried:?}");
         }
-        // An address that fails is passed over; the others of its family take its part.
+        // An address that fails is passed over, and the others of its family are used instead.
         for _ in 0..4 {
             let tried = attempt(&mut addresses, &v4[1..], at(2000));
             assert_eq!(tried.last().unwrap(), v4[1]);
@@ -376,7 +376,7 @@ mod tests {
         // After a while it is tried again.
         let tried: Vec<_> = (0..2).flat_map(|_| attempt(&mut addresses, &v4, at(2020))).collect();
         assert!(v4.iter().all(|a| tried.contains(&(*a).to_owned())), "{tried:?}");
-        // When all of them have just failed, the other family is first.
+        // When all addresses of a family have just failed, the other family comes first.
         assert_eq!(attempt(&mut addresses, &[], at(3000)).len(), 4);
         addresses.list[0].passed_over_until = Tick::ZERO;
         assert_eq!(attempt(&mut addresses, &V6, at(3001)), ["[::1]:80"]);
@@ -418,7 +418,7 @@ mod tests {
         some.not_resolved(at(100));
         assert!(some.is_due(at(100)) && !some.resolved(&list(&V4), at(100)));
         attempt(&mut some, &[], at(104));
-        assert!(!some.is_due(at(104)) && some.is_due(at(105)), "none of them is any use");
+        assert!(!some.is_due(at(104)) && some.is_due(at(105)), "all of them have failed");
 
         let mut none = addresses(&[]);
         assert!(none.is_empty() && !none.is_due(at(4)) && none.is_due(at(5)));
@@ -426,9 +426,9 @@ mod tests {
         assert!(!none.is_due(at(9)) && none.is_due(at(10)));
         assert!(none.resolved(&list(&V4), at(11)) && !none.is_empty() && !none.is_due(at(39)));
         none.update(&[], at(40));
-        assert!(!none.is_empty(), "what was known stays");
+        assert!(!none.is_empty(), "known addresses stay");
 
-        // Whoever has asked, the answer is as good.
+        // An answer counts even if another event loop has asked.
         some.not_resolved(at(105));
         assert!(!some.resolved(&list(&V4), at(120)) && !some.is_due(at(149)));
         some.not_resolved(at(150));

@@ -1,14 +1,14 @@
-//! Checking the health of endpoints: what a check may use, what it says, and what comes of it.
+//! Health checks of endpoints: the connection of a check, its request, and its result.
 //!
-//! A check is an owner like any other, and its connection counts towards `max_upstream`. Where
-//! there is no room for it, or somebody waits for room, it is left out, and one that is under way
-//! gives way: an endpoint that serves all it can shows by this that it serves. A check has a
-//! connection of its own, because a new client must be able to connect, too.
+//! A check is an owner like any other, and its connection counts towards `max_upstream`. If there
+//! is no room for it, or other owners wait for room, the check is skipped, and a running check
+//! gives way: an endpoint that is fully used is evidently serving. A check opens a new connection,
+//! because that must work for clients too.
 //!
-//! The first event loop checks for all ([`super::news`]).
+//! The first event loop checks endpoints for all ([`super::news`]).
 //!
-//! The addresses of a name are checked in turn. An address that is unhealthy is used only while all
-//! of its endpoint are, and such an endpoint only while no other one is any good.
+//! The addresses of a name are checked in turn. An unhealthy address is used only while all
+//! addresses of its endpoint are unhealthy, and such an endpoint only while no other one is good.
 
 use super::Pool;
 use super::connect::Lead;
@@ -28,7 +28,7 @@ use crate::time::Tick;
 use std::io;
 use std::rc::Rc;
 
-/// The endpoint that a check looks after.
+/// The endpoint that a check is responsible for.
 #[derive(Clone, Copy, Debug)]
 pub struct Checked {
     /// Its upstream. It may be gone.
@@ -40,44 +40,44 @@ pub struct Checked {
 /// How the endpoints of an upstream are checked.
 #[derive(Debug)]
 pub struct Checking {
-    /// What is asked for, and when.
+    /// What is requested, and when.
     pub checks: Checks,
-    /// The Host that they are asked for. None: that of the target.
+    /// The Host of the requests. None: the target's.
     host: Option<String>,
-    /// The fields that requests to them have.
+    /// The fields of the requests.
     fields: Changes,
-    /// Whether connections to them begin with a PROXY header.
+    /// Whether the connections begin with a PROXY header.
     send_proxy: bool,
 }
 
 impl Checking {
-    /// How the endpoints of an api are checked, if they are.
+    /// How the endpoints of an api are checked. None if they are not.
     pub(super) fn of(api: &Api) -> Option<Rc<Checking>> {
         let checks = api.health.checks.clone().filter(|_| api.active)?;
         let (host, fields) = (api.host_header.clone(), api.request_headers.clone());
         Some(Rc::new(Checking { checks, host, fields, send_proxy: api.send_proxy }))
     }
 
-    /// What the connection of a check begins with: that it is no client's.
+    /// What the connection of a check begins with: a PROXY header that says that it is not a
+    /// client's.
     const fn preface(&self) -> &'static [u8] {
         if self.send_proxy { proxy_protocol::LOCAL } else { b"" }
     }
 }
 
-/// What comes of beginning a check.
+/// The outcome of starting a check.
 #[derive(Debug)]
 pub enum Probe {
-    /// This address is being connected to.
+    /// A connection to this address is being established.
     Connecting(Key<Connection>, Address),
-    /// The address could not be connected to.
+    /// This address could not be connected to.
     Failed(Address, io::Error),
-    /// There is no address, or no room.
+    /// The check is skipped, because there is no address or no room.
     LeftOut,
 }
 
 impl Pool {
-    /// The endpoints that this event loop is to check and were not taken care of yet. From now on
-    /// they are.
+    /// Takes the endpoints that this event loop has to check and that have no check yet.
     pub fn take_unchecked(&mut self) -> Vec<Checked> {
         let mut unchecked = Vec::new();
         if !self.role.checks() {
@@ -93,7 +93,7 @@ impl Pool {
         unchecked
     }
 
-    /// How an endpoint is checked. None if it is not, or not any more.
+    /// How an endpoint is checked. None if it is not, or no longer.
     pub fn checking(&self, of: Checked) -> Option<&Rc<Checking>> {
         self.upstreams.get(of.upstream)?.checking.as_ref()
     }
@@ -104,15 +104,15 @@ impl Pool {
         upstream.map_or(0, |upstream| upstream.endpoints[of.index()].addresses.len())
     }
 
-    /// Takes note that nobody checks an endpoint any more.
+    /// Notes that an endpoint is no longer checked.
     pub fn leave_unchecked(&mut self, of: Checked) {
         if let Some(upstream) = self.upstreams.get_mut(of.upstream) {
             upstream.endpoints[of.index()].has_check = false;
         }
     }
 
-    /// Begins to check an endpoint, or the address of it whose `turn` it is. The pool may have
-    /// `room` other connections.
+    /// Starts a check of an endpoint, at the address whose `turn` it is. The pool may have `room`
+    /// other connections.
     pub fn begin_check<N: Net>(
         &mut self,
         of: Checked,
@@ -162,7 +162,7 @@ impl Pool {
         }
     }
 
-    /// True exactly when somebody waits for the connection of a check.
+    /// True exactly when an owner waits for the connection of a check.
     pub fn is_check_in_the_way(&self, of: Checked) -> bool {
         let upstream = self.upstreams.get(of.upstream);
         upstream.is_some_and(|upstream| upstream.endpoints[of.index()].waited_for > 0)
@@ -202,7 +202,7 @@ impl Pool {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Notes the result of a check of an address: that it was passed, or why it failed.
+    /// Notes the result of a check of an address: that it passed, or why it failed.
     pub fn note_check(
         &mut self,
         of: Checked,
@@ -223,7 +223,7 @@ impl Pool {
         };
         match (changed, result) {
             (Some(false), Err(why)) => log::warn!("api {name}: {target}{at} is unhealthy: {why}"),
-            // That all is well from the beginning is no news.
+            // The first result is not logged if the endpoint is healthy.
             (Some(true), _) if known.is_some() => log::info!("api {name}: {target}{at} is healthy"),
             _ => {}
         }

@@ -1,8 +1,8 @@
-//! Finding a connection for a request: an idle one or a new one, trying the endpoints in turn and,
+//! Finds a connection for a request: an idle one or a new one. It tries the endpoints in turn and,
 //! for each, its addresses in turn.
 //!
-//! Each address and each other endpoint gets an equal share of what is left of `connect_timeout`,
-//! so that one dead address does not use it all up.
+//! Each address and each other endpoint gets an equal share of the rest of `connect_timeout`, so
+//! that one dead address does not use up all of it.
 
 use super::addresses::{Addresses, Tried};
 use super::connection::{Connection, NO_ADDRESS};
@@ -24,29 +24,29 @@ use crate::time::Tick;
 use std::io;
 use std::rc::Rc;
 
-/// The conditions for a connection.
+/// What connection is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The future owner.
     pub owner: Owner,
-    /// The upstream to connect to. None if it is gone; the addresses are then those of `backend`.
+    /// The upstream to connect to. None if it is gone; then the addresses are those of `backend`.
     pub upstream: Option<Key<Upstream>>,
-    /// What the connection is to lead to, in the configuration of the request.
+    /// The servers to connect to, in the configuration of the request.
     pub backend: Backend<'a>,
     /// The counters of the api.
     pub stats: &'a Rc<ApiStats>,
-    /// How many other connections the pool may have. Idle ones are closed to stay within this.
+    /// How many other connections the pool may have. Idle ones are closed to stay within that.
     pub room: usize,
-    /// True exactly when no connection is made that would take the place of another owner's.
+    /// True exactly when the search fails rather than exceed `room`.
     pub gives_way: bool,
-    /// True exactly when a failure is worth a warning in the log.
+    /// True exactly when failures are logged as warnings.
     pub logs: bool,
-    /// What a new connection begins with, before TLS. If that is anything, it is nobody else's, and
-    /// none that was used before will do.
+    /// What a new connection begins with, before TLS: a PROXY header, or nothing. If there is one,
+    /// only a new connection will do, and it cannot be shared.
     pub preface: &'a [u8],
 }
 
-/// Where a connection leads, and for whom.
+/// Where a new connection leads, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lead<'a> {
     /// The future owner.
@@ -61,31 +61,31 @@ pub(super) struct Lead<'a> {
     pub(super) stats: &'a Rc<ApiStats>,
     /// How many other connections the pool may have.
     pub(super) room: usize,
-    /// What it begins with, before TLS.
+    /// What the connection begins with, before TLS.
     pub(super) preface: &'a [u8],
-    /// True exactly when none is made beyond that.
+    /// True exactly when no connection is made beyond `room`.
     pub(super) gives_way: bool,
 }
 
 /// The progress of a search for a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
-    /// The addresses of the present endpoint that were tried.
+    /// The addresses of the present endpoint that have been tried.
     pub tried: Tried,
-    /// When the whole search is given up.
+    /// When the search is given up.
     pub gives_up: Tick,
-    /// The endpoints that are not asked (again), as bits: those that could not be connected to, and
-    /// those that have failed the request in another way.
+    /// The endpoints not to ask again, as bits: those that could not be connected to, and those
+    /// that have failed the request in another way.
     pub failed: u64,
     /// The endpoints that may be asked at all, as bits.
     among: u64,
-    /// The number of the only address that may be asked, if it is only one.
+    /// The number of the only address that may be tried, if there is such a restriction.
     only: Option<u8>,
-    /// The replica that knows the client, if one does.
+    /// The replica that knows the client, if any.
     bound: Option<Bound>,
     /// The index of the present endpoint.
     pub endpoint: u8,
-    /// The place that it has, or had, in the upstream's queue.
+    /// Its present or former place in the upstream's queue.
     pub place: Option<Place>,
 }
 
@@ -94,11 +94,11 @@ pub struct Search {
 pub struct Bound {
     /// The replica.
     pub replica: Replica,
-    /// True exactly when no other one can serve the client.
+    /// True exactly when no other replica can serve the client.
     pub is_exclusive: bool,
 }
 
-/// A connection that is being made.
+/// A connection that is being established.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
     /// The connection.
@@ -109,38 +109,38 @@ pub struct Attempt {
     pub search: Search,
 }
 
-/// A connection that the pool has lent, or will lend.
+/// A connection that the pool has lent, or a place in the queue for one.
 #[derive(Clone, Copy, Debug)]
 pub enum Acquired {
-    /// An established connection that was used before. It may still close under the request. With
-    /// it come the endpoints that have failed the search, as in [`Search::failed`].
+    /// An established connection that was used before, which the upstream may close before it reads
+    /// the request. Also the endpoints that have failed the search, as in [`Search::failed`].
     Reused(Key<Connection>, u64),
-    /// A connection that is being made.
+    /// A connection that is being established.
     Connecting(Attempt),
-    /// None yet, because no endpoint may have more. The owner has this place in the queue, is
-    /// called when it is its turn ([`Pool::call_waiting`]), and goes on with a search that has the
-    /// place, or leaves ([`Pool::leave_queue`]). True where some endpoints have failed, so that it
-    /// waits for the others only.
+    /// None yet, because no endpoint may have more. The owner gets this place in the queue, and is
+    /// called when it is its turn ([`Pool::call_waiting`]). It then continues with a search that
+    /// has the place, or leaves ([`Pool::leave_queue`]). True if some endpoints have failed, so
+    /// that it waits only for the others.
     Queued(Place, bool),
 }
 
-/// Why there is no connection.
+/// Why no connection can be had.
 #[derive(Debug)]
 pub enum NoConnection {
     /// No endpoint can be connected to.
     Unreachable,
     /// The only replica that could serve the client is gone.
     Gone,
-    /// The api is gone, and with it the count of the connections that are left to its endpoints,
-    /// which may have only so many.
+    /// The api is gone, and has a limit on connections. The remaining ones are no longer counted,
+    /// so no new one can be opened.
     Removed,
-    /// This process has no descriptor left. Once one is free, the search can continue
+    /// No file descriptor is left. Once one is free, the search can continue
     /// ([`Pool::acquire_next`]).
     OutOfDescriptors(Search, io::Error),
 }
 
 impl Search {
-    /// A search that has tried nothing and ends at `gives_up`.
+    /// A search that has tried nothing, and ends at `gives_up`.
     pub fn new(gives_up: Tick) -> Search {
         let tried = Tried::default();
         Search {
@@ -155,7 +155,7 @@ impl Search {
         }
     }
 
-    /// The same search, of whoever has this place in the queue.
+    /// The same search, with this place in the queue.
     #[must_use]
     pub fn at(self, place: Option<Place>) -> Search {
         Search { place, ..self }
@@ -167,13 +167,13 @@ impl Search {
         Search { failed, ..self }
     }
 
-    /// The same search, for a client that one replica knows.
+    /// The same search, for a client that this replica knows.
     #[must_use]
     pub const fn bound_to(self, bound: Option<Bound>) -> Search {
         Search { bound, ..self }
     }
 
-    /// The endpoints that it is for.
+    /// The endpoints that it may use.
     const fn wants(&self) -> Wants {
         Wants { among: self.among, failed: self.failed }
     }
@@ -186,12 +186,12 @@ impl Search {
 }
 
 impl Pool {
-    /// Lends a connection to one of the upstream's endpoints that have not failed: an idle one if
-    /// there is one, and otherwise a new one. If these have no room, or others wait for it, the
-    /// owner gets a place in the queue; one that had a place before gets that one.
+    /// Lends a connection to an endpoint of the upstream that has not failed: an idle one if
+    /// possible, otherwise a new one. If these endpoints have no room, or others wait for it, the
+    /// owner gets a place in the queue: its former place, if it had one.
     ///
     /// # Errors
-    /// No connection could be made or begun.
+    /// If no connection could be begun.
     pub fn acquire<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
@@ -230,8 +230,8 @@ impl Pool {
         }
     }
 
-    /// Continues a search after a failed attempt: with the endpoint's other addresses, then with
-    /// the other endpoints.
+    /// Continues a search after a failed attempt: with the endpoint's other addresses, and then
+    /// with other endpoints.
     ///
     /// # Errors
     /// See [`Pool::acquire`].
@@ -255,7 +255,7 @@ impl Pool {
         self.acquire(wanted, search, io, log)
     }
 
-    /// Lends a new connection to the endpoint whose reused connection had closed.
+    /// Lends a new connection to an endpoint, after a reused one had turned out to be closed.
     ///
     /// # Errors
     /// See [`Pool::acquire`].
@@ -271,7 +271,7 @@ impl Pool {
         self.acquire_next(wanted, search, io, log)
     }
 
-    /// Finds out which endpoints a search is for.
+    /// Determines which endpoints a search may use.
     fn aim(&self, wanted: Wanted<'_>, search: &mut Search, now: Tick) -> Result<(), NoConnection> {
         (search.among, search.only) = (wanted.backend.targets_to_ask(), None);
         let Some(bound) = search.bound else { return Ok(()) };
@@ -317,7 +317,7 @@ impl Pool {
         }
     }
 
-    /// Gives the owner a place in the queue: the one it had before, if it had one.
+    /// Gives the owner a place in the queue: its former place, if it had one.
     fn join_queue(&mut self, wanted: Wanted<'_>, search: Search) -> Result<Place, NoConnection> {
         let Some(key) = wanted.upstream else { return Err(NoConnection::Removed) };
         let before = search.place.filter(|place| place.upstream == key);
@@ -326,15 +326,15 @@ impl Pool {
             wanted.stats.queued.one();
         }
         let number = self.upstreams[key].join(wanted.owner, search.wants(), before);
-        // They give way.
+        // Health checks give way.
         self.displaced.extend(self.upstreams[key].checkers(search.wants()));
         self.waiting += 1;
-        // It may have left that place to others.
+        // Others may have its turn now.
         self.note_change(key);
         Ok(Place { upstream: key, number })
     }
 
-    /// Notes that the chosen endpoint could not be connected to. This request does not go to it,
+    /// Notes that the chosen endpoint could not be connected to. This request will not go to it,
     /// and others may not for a while. Returns its bit in [`Search::failed`].
     pub fn give_up_endpoint(&mut self, wanted: Wanted<'_>, search: Search, now: Tick) -> u64 {
         if let Some(key) = wanted.upstream {
@@ -343,8 +343,8 @@ impl Pool {
         1 << search.endpoint
     }
 
-    /// Lends an idle connection to the chosen endpoint, if one is silent. A connection whose time
-    /// is over is closed: the wheel is a little late, and the upstream may be about to close it.
+    /// Lends an idle connection to the chosen endpoint, if one is silent. Expired connections are
+    /// closed: timers fire a little late, and the upstream may be about to close them.
     fn reuse<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
@@ -362,7 +362,7 @@ impl Pool {
                 Some(number) => endpoint.idle.pop_where(connections, |c| c.address == number),
             };
             let Some(key) = idle else {
-                // One that will not do makes room.
+                // Connections that cannot be used make room for a new one.
                 if endpoint.open >= upstream.max {
                     self.close_idle_of(of, index, io);
                 }
@@ -371,7 +371,7 @@ impl Pool {
             let until = self.idle_timers.armed(key.index());
             self.idle_timers.disarm(key.index());
             self.connections[key].pooled = false;
-            // The last poll is as old as this turn. Input since then is no response to this
+            // The last poll was before this turn. Input since then is not a response to this
             // request.
             if until > io.now && self.is_silent(key, io) {
                 self.occupy(key, wanted.owner);
@@ -381,8 +381,8 @@ impl Pool {
         }
     }
 
-    /// Asks for the endpoint's name to be resolved again, for later requests, if its addresses are
-    /// old or missing.
+    /// Has the endpoint's name resolved again, for later requests, if its addresses are old or
+    /// missing.
     fn ask_for_name(&mut self, wanted: Wanted<'_>, search: Search, now: Tick) {
         let index = usize::from(search.endpoint);
         let Pool { upstreams, stale_names, .. } = self;
@@ -397,8 +397,8 @@ impl Pool {
         }
     }
 
-    /// Tries the endpoint's addresses in turn until an attempt is under way. None if no address is
-    /// left.
+    /// Tries the endpoint's addresses in turn until a connection is being established. None if no
+    /// address is left.
     fn connect<N: Net>(
         &mut self,
         wanted: Wanted<'_>,
@@ -414,8 +414,8 @@ impl Pool {
         while let Some((address, left)) = self.next_address(wanted, search, io.now) {
             match self.connect_to(&address, wanted, *search, io) {
                 Ok(connection) => {
-                    // Each remaining address and each remaining endpoint has an equal share of the
-                    // remaining time.
+                    // This address, each remaining one and each remaining endpoint get equal shares
+                    // of the remaining time.
                     let shares = others + u32::try_from(1 + left).unwrap_or(1);
                     let deadline = io.now.after(search.gives_up.since(io.now) / shares);
                     return Ok(Some(Attempt { connection, deadline, search: *search }));
@@ -430,7 +430,7 @@ impl Pool {
         Ok(None)
     }
 
-    /// The endpoint's next address and the number of addresses left after it. They come from the
+    /// The endpoint's next address, and the number of addresses left after it. They come from the
     /// last resolution of its name, or from the request's configuration if the upstream is gone.
     fn next_address(
         &mut self,
@@ -475,7 +475,7 @@ impl Pool {
         let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
         let (name, target) = (&wanted.backend.name, &wanted.backend.targets[index]);
         let level = if wanted.logs { log::Level::Warn } else { log::Level::Debug };
-        // Timeouts and other errors are limited separately in the log.
+        // The log limits timeouts and other errors separately.
         let timed_out = error.kind() == io::ErrorKind::TimedOut;
         let kind = if timed_out { "connect_timeout" } else { "connect" };
         log.log(level, name, kind, &format!("api {name}: cannot connect to {target}{at}: {error}"));
@@ -494,7 +494,7 @@ impl Pool {
             let endpoint = &upstream.endpoints[usize::from(search.endpoint)];
             endpoint.stats.connects.one();
             address_number = endpoint.addresses.number_of_last(search.tried);
-            // The request may have been there before certificates were renewed.
+            // The request's own configuration may be older than a renewal of certificates.
             target = &endpoint.target;
         }
         let server = target.tls.clone();
@@ -505,7 +505,7 @@ impl Pool {
         self.begin_connection(address, server.as_ref(), lead, io)
     }
 
-    /// Begins to connect to an address.
+    /// Starts connecting to an address.
     pub(super) fn begin_connection<N: Net>(
         &mut self,
         address: &Address,
@@ -519,7 +519,7 @@ impl Pool {
         }
         let preface = lead.preface;
         let conn = match Conn::connect(io.net, address, server, preface) {
-            // The system may run out of descriptors before this process reaches its limit.
+            // The system may run out of descriptors before the process reaches its limit.
             Err(error) if descriptors::ran_out(&error) && self.close_some_idle(io) => {
                 Conn::connect(io.net, address, server, preface)?
             }
@@ -556,7 +556,7 @@ impl Pool {
         }
     }
 
-    /// Notes that the connection of an attempt was made.
+    /// Notes that the connection of an attempt was established.
     pub fn connected(&mut self, attempt: Attempt) {
         let Some(key) = self.connections[attempt.connection].upstream else { return };
         let Some(upstream) = self.upstreams.get_mut(key) else { return };

@@ -9,7 +9,7 @@ use crate::time::{Tick, millis};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Where it does not matter to which address a connection leads, or the endpoint has it no longer.
+/// The number of an address that does not matter, or that the endpoint no longer has.
 pub(super) const NO_ADDRESS: u8 = u8::MAX;
 
 /// A connection to an upstream's endpoint.
@@ -17,18 +17,17 @@ pub(super) const NO_ADDRESS: u8 = u8::MAX;
 pub struct Connection {
     /// The connection itself.
     pub conn: Conn,
-    /// True exactly when the response that it carries leaves it fit for another exchange
-    /// (RFC 9112 section 9.3).
+    /// True exactly when it persists after the current response (RFC 9112 section 9.3).
     pub persistent: bool,
     /// True exactly when it is among its endpoint's idle connections. It joins them in the turn
-    /// after it became idle.
+    /// after it has become idle.
     pub(super) pooled: bool,
     /// The index of the endpoint it leads to.
     pub(super) endpoint: u8,
     /// The number of the endpoint's address that it leads to, or [`NO_ADDRESS`].
     pub(super) address: u8,
-    /// How long the upstream last said it keeps an idle connection, in milliseconds. [`u32::MAX`]
-    /// if it has said nothing.
+    /// How long the upstream keeps an idle connection, according to its last response, in
+    /// milliseconds. [`u32::MAX`] if it has not said.
     pub(super) idle_max_ms: u32,
     /// The upstream that it leads to. It may be gone.
     pub(super) upstream: Option<Key<Upstream>>,
@@ -44,7 +43,7 @@ impl Connection {
         usize::from(self.endpoint)
     }
 
-    /// Notes how long the upstream keeps an idle connection, if it has said so.
+    /// Notes how long the upstream keeps an idle connection, if the response says so.
     pub fn note_idle_limit(&mut self, limit: Option<Duration>) {
         if let Some(limit) = limit {
             self.idle_max_ms = u32::try_from(millis(limit)).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! An endpoint of an upstream: its target, whether it should be asked, and its connections.
+//! An endpoint of an upstream: its target, its health, and its connections.
 
 use super::addresses::{Addresses, Tried};
 use super::connection::Connection;
@@ -28,28 +28,28 @@ pub struct Endpoint {
     pub(super) idle: Idle<Connection>,
     /// The number of failures in a row.
     fails: u16,
-    /// True exactly when the log said that it is passed over, and not that it answers again.
+    /// True exactly when it was logged that it is passed over, but not yet that it answers again.
     pub(super) is_told: bool,
-    /// True exactly when a check looks after it.
+    /// True exactly when a health check is responsible for it.
     pub(super) has_check: bool,
-    /// The check that has a connection to it, if one is under way.
+    /// The health check that has a connection to it, if any.
     pub(super) checker: Option<Owner>,
     /// Until when the upstream's other endpoints are preferred.
     passed_over_until: Tick,
-    /// True exactly when that is because of how it answered, so that a new connection proves
+    /// True exactly when the reason is how it answered, so that a successful connection proves
     /// nothing.
     answered_badly: bool,
-    /// When its next turn begins, among those that are equal.
+    /// When its next turn begins, for a choice among equals.
     pub(super) next_turn: u64,
-    /// When it was last chosen, as a number that grows with each choice.
+    /// A number for its last choice, which grows with each choice.
     pub(super) chosen: u64,
     /// The number of connections that have an owner.
     pub(super) in_use: usize,
     /// The number of all connections.
     pub(super) open: usize,
-    /// The number of those in the queue who would take a connection to it.
+    /// The number of owners in the queue that wait for a connection to it.
     pub(super) waited_for: usize,
-    /// The number of those in the queue who could not connect to it.
+    /// The number of owners in the queue that could not connect to it.
     pub(super) given_up_by: usize,
 }
 
@@ -76,7 +76,7 @@ impl Endpoint {
         }
     }
 
-    /// The number of connections that are in use, or being made.
+    /// The number of connections that are in use or being established.
     pub const fn in_use(&self) -> usize {
         self.in_use
     }
@@ -86,7 +86,7 @@ impl Endpoint {
         self.open
     }
 
-    /// How many requests go to it for each one to an endpoint of weight 1.
+    /// Its share relative to an endpoint of weight 1.
     pub(super) fn weight(&self) -> u64 {
         self.target.weight.max(1).into()
     }
@@ -96,7 +96,7 @@ impl Endpoint {
         self.in_use as u64 * LOAD / self.weight()
     }
 
-    /// True exactly when all others are preferred.
+    /// True exactly when other endpoints are preferred.
     pub(super) fn is_bad(&self, now: Tick) -> bool {
         self.is_passed_over(now) || self.is_unhealthy()
     }
@@ -121,24 +121,24 @@ impl Endpoint {
         secret.hash((&self.target.host, self.target.port))
     }
 
-    /// One of its addresses, as hashes.
+    /// The replica at one of its addresses.
     pub(super) fn replica(&self, address: u8, secret: &Secret) -> Option<Replica> {
         let address = hash_of(self.addresses.numbered(address)?, secret);
         Some(Replica { target: self.hash(secret), address })
     }
 
-    /// How connections to it are secured, if they are.
+    /// The TLS client for it, if it speaks TLS.
     pub(super) fn server(&self) -> Option<ClientOf> {
         self.target.tls.clone()
     }
 
-    /// True exactly when it has an idle connection, or fewer than `max`.
+    /// True exactly when it has an idle connection, or fewer connections than `max`.
     pub(super) const fn has_room(&self, max: usize) -> bool {
         self.open < max || self.idle.len() > 0
     }
 
     /// Notes a failure: the endpoint could not be connected to, or, if it was `asked`, did not
-    /// answer as it should. True if it is passed over from now on, and was not before.
+    /// answer properly. True if it is passed over from now on, and was not before.
     pub(super) fn note_failure(&mut self, health: &Health, asked: bool, now: Tick) -> bool {
         self.stats.mark_failing(now);
         self.fails = self.fails.saturating_add(1);
@@ -148,7 +148,7 @@ impl Endpoint {
         self.pass_over(now.after(health.fail_timeout), asked, now)
     }
 
-    /// Passes it over until then, because it could not be connected to, or, if it was `asked`,
+    /// Passes the endpoint over, because it could not be connected to, or, if it was `asked`,
     /// because of how it answered. True if it was not passed over before.
     fn pass_over(&mut self, until: Tick, asked: bool, now: Tick) -> bool {
         let was_passed_over = self.is_passed_over(now);
@@ -157,7 +157,7 @@ impl Endpoint {
         !was_passed_over
     }
 
-    /// Takes note that another event loop passes it over. True if this one did not before.
+    /// Notes that another event loop passes the endpoint over. True if this one did not yet.
     pub(super) fn learn_failure(
         &mut self,
         health: &Health,
@@ -170,15 +170,15 @@ impl Endpoint {
         self.pass_over(until.max(self.passed_over_until), asked, now)
     }
 
-    /// Takes note that it has answered another event loop. True if the log said that it is passed
-    /// over.
+    /// Notes that the endpoint has answered another event loop. True if it was logged that it is
+    /// passed over.
     pub(super) fn learn_answer(&mut self, now: Tick) -> bool {
         self.passed_over_until = Tick::ZERO;
         self.note_answer(now)
     }
 
-    /// Notes that the endpoint has answered as it should. While it is passed over that says
-    /// nothing: it may have been asked before. True if the log said that it is passed over.
+    /// Notes that the endpoint has answered properly. While it is passed over this means nothing,
+    /// because it may have been asked before. True if it was logged that it is passed over.
     pub(super) fn note_answer(&mut self, now: Tick) -> bool {
         if self.is_passed_over(now) {
             return false;
@@ -197,21 +197,21 @@ impl Endpoint {
         self.passed_over_until > now
     }
 
-    /// Notes that a connection to the address tried last was made.
+    /// Notes that a connection to the address tried last was established.
     pub(super) fn connected(&mut self, tried: Tried) {
         self.addresses.answered(tried);
         self.learn_connection();
     }
 
-    /// Notes that it can be connected to, by whatever event loop.
+    /// Notes that some event loop could connect to the endpoint.
     pub(super) fn learn_connection(&mut self) {
         if !self.answered_badly {
             self.passed_over_until = Tick::ZERO;
         }
     }
 
-    /// Takes the addresses to which its name resolves. If they have changed, returns what to log,
-    /// and the endpoint is not passed over any more.
+    /// Takes the addresses to which its name resolves. If they have changed, the endpoint is no
+    /// longer passed over; returns what to log.
     pub(super) fn resolved(&mut self, addresses: &[Address], now: Tick) -> Option<&'static str> {
         let had_none = self.addresses.is_empty();
         if !self.addresses.resolved(addresses, now) {

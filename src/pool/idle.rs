@@ -1,18 +1,18 @@
-//! The idle connections to a target. The most recently used is reused first.
+//! The idle connections to a target. The most recently used one is reused first.
 //!
-//! An upstream that restarts ends all of them at once. Searching for each would take quadratic
-//! time, so the key of a closed connection stays until it is popped; it names nothing in the slab
-//! any more. When more than half of the keys are such, they are removed together.
+//! An upstream that restarts closes all of them at once. Searching for each would take quadratic
+//! time, so the key of a closed connection, which is no longer valid in the slab, stays until it is
+//! popped. When more than half of the keys are of closed connections, these are removed together.
 //!
 //! Tested against a plain list.
 
 use crate::slab::{Key, Slab};
 use crate::work;
 
-/// The number of closed keys to tolerate before they are removed.
+/// How many keys of closed connections are tolerated before they are removed.
 const CLOSED_SPARE: usize = 8;
 
-/// The keys of the idle connections to one target. The connections live in a slab. See the module.
+/// The keys of the idle connections to one target. The connections are in a slab. See the module.
 #[derive(Debug)]
 pub(super) struct Idle<T> {
     /// All keys, the most recently used last. Some may be closed.
@@ -38,7 +38,7 @@ impl<T> Idle<T> {
         self.open += 1;
     }
 
-    /// Takes out the most recently used one.
+    /// Removes and returns the most recently used connection.
     pub(super) fn pop(&mut self, connections: &Slab<T>) -> Option<Key<T>> {
         while let Some(key) = self.keys.pop() {
             work::note(1);
@@ -50,7 +50,7 @@ impl<T> Idle<T> {
         None
     }
 
-    /// Takes out the most recently used one that `fits`.
+    /// Removes and returns the most recently used connection that `fits`.
     pub(super) fn pop_where(
         &mut self,
         connections: &Slab<T>,

@@ -1,7 +1,7 @@
-//! The names of targets, which are resolved again when their addresses are stale.
+//! The host names of targets, which are resolved again when their addresses are stale.
 //!
-//! The answer for a name is for every endpoint that has it, of whatever api and in whatever event
-//! loop. So all have the same addresses, and who did not ask need not while these are fresh.
+//! An answer is used for every endpoint with the name, of any api and in any event loop. So all of
+//! them have the same addresses, and none has to ask while these are fresh.
 
 use super::Pool;
 use super::upstream::Upstream;
@@ -11,7 +11,7 @@ use crate::slab::Key;
 use crate::telemetry::LogLimit;
 use std::collections::BTreeMap;
 
-/// Which endpoints have a name, by its host.
+/// The endpoints that have a name, by host.
 #[derive(Debug, Default)]
 pub(super) struct Names(BTreeMap<String, Vec<Named>>);
 
@@ -20,7 +20,7 @@ pub(super) struct Names(BTreeMap<String, Vec<Named>>);
 struct Named {
     port: u16,
     upstream: Key<Upstream>,
-    /// Its index.
+    /// The index of the endpoint.
     index: usize,
 }
 
@@ -67,8 +67,8 @@ impl Pool {
         None
     }
 
-    /// Takes the answer for a name, whoever has asked. If it could not be resolved, its endpoints
-    /// keep their addresses.
+    /// Takes the answer for a name, whichever event loop has asked. If the name could not be
+    /// resolved, its endpoints keep their addresses.
     pub fn name_answered<N: Net>(
         &mut self,
         (host, port): (&str, u16),
@@ -147,12 +147,12 @@ mod tests {
         pool.name_answered(("x.test", 80), &answer, &mut io, &mut log);
         let mut has = |key| pool.upstreams[key].endpoints[0].addresses.len();
         assert_eq!([keys[0], keys[1], keys[2]].map(&mut has), [1, 1, 0]);
-        // That it cannot be resolved any more changes nothing.
+        // A failure to resolve it changes nothing.
         let failed = Err("no such name".to_owned());
         pool.name_answered(("x.test", 80), &failed, &mut io, &mut log);
         let mut has = |key| pool.upstreams[key].endpoints[0].addresses.len();
         assert_eq!([keys[0], keys[1], keys[2]].map(&mut has), [1, 1, 0]);
-        // Who is gone is not looked for.
+        // Endpoints that are gone get no addresses.
         pool.remove_upstream(keys[0], &mut io);
         pool.name_answered(("x.test", 80), &answer, &mut io, &mut log);
         assert_eq!(pool.names.of(("x.test", 80)), [(keys[1], 0)]);

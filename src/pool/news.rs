@@ -1,8 +1,9 @@
-//! What an event loop learns of a target and the others have to know: what checks say of it, and
-//! that it is passed over.
+//! News about targets that event loops send to each other: the results of health checks, and which
+//! targets are passed over.
 //!
-//! The first loop checks targets for all. Whoever finds that one has failed too often says so, and
-//! all pass it over. The first one also writes what the log says of it, so that this is there once.
+//! The first loop checks targets for all. A loop that finds that a target has failed too often
+//! tells the others, and all pass it over. Only the first loop logs this, so that it is logged
+//! once.
 
 use super::Pool;
 use super::endpoint::Endpoint;
@@ -12,7 +13,7 @@ use crate::net::Address;
 use crate::slab::Key;
 use crate::time::Tick;
 
-/// What was learnt of a target. See the module.
+/// News about a target. See the module.
 #[derive(Clone, Debug)]
 pub struct News {
     /// The name of the api.
@@ -23,31 +24,32 @@ pub struct News {
     learnt: Learnt,
 }
 
-/// What was learnt of an endpoint.
+/// The news about an endpoint.
 #[derive(Clone, Debug)]
 pub enum Learnt {
-    /// Whether this address is healthy, as its checks say.
+    /// Health checks found this address healthy or not.
     Healthy(Address, bool),
-    /// It is passed over until then.
+    /// It is passed over.
     PassedOver {
-        /// When that ends.
+        /// Until when.
         until: Tick,
-        /// True exactly when that is because of how it answered.
+        /// True exactly when the reason is how it answered, and not that it could not be connected
+        /// to.
         asked: bool,
     },
     /// It can be connected to again.
     Connected,
-    /// It answers again as it should.
+    /// It answers properly again.
     Answered,
 }
 
 impl Pool {
-    /// Takes what the other event loops have to know.
+    /// Takes the news for the other event loops.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
     }
 
-    /// Tells the other event loops what was learnt of an endpoint.
+    /// Sends news about an endpoint to the other event loops.
     pub(super) fn tell(&mut self, key: Key<Upstream>, index: usize, learnt: Learnt) {
         let Some(upstream) = self.upstreams.get(key).filter(|_| self.role.has_others()) else {
             return;
@@ -60,7 +62,7 @@ impl Pool {
         });
     }
 
-    /// Goes by what another event loop has learnt. A turn has to follow.
+    /// Applies news from another event loop. A turn has to follow.
     pub fn learn(&mut self, news: &News, now: Tick) {
         let role = self.role;
         let is_it = |upstream: &Upstream| {
@@ -108,13 +110,13 @@ mod tests {
         let counted = |upstream: &Upstream| upstream.endpoints[0].stats.passed_over.get();
         assert!(first.endpoints[0].is_passed_over(at(10)) && counted(&first) == 1);
         assert!(other.endpoints[0].is_passed_over(at(10)) && counted(&other) == 0);
-        // It is on probation in all of them.
+        // It is on probation in all loops.
         let again = first.note_failure(0, false, Role::First, at(12)).unwrap();
         other.learn(0, &again, Role::Other, at(12));
         assert!(other.endpoints[0].is_passed_over(at(20)) && counted(&first) == 2);
         let answered = other.note_answer(0, 200, Role::Other, at(30)).unwrap();
         first.learn(0, &answered, Role::First, at(30));
-        assert!(first.note_answer(0, 200, Role::First, at(30)).is_none(), "it is told already");
+        assert!(first.note_answer(0, 200, Role::First, at(30)).is_none(), "it is known already");
         assert!(first.note_failure(0, false, Role::First, at(31)).is_none());
     }
 }

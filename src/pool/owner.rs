@@ -1,10 +1,10 @@
-//! Who a connection is lent to, or waits for one: a number.
+//! The owner of a connection, or of a place in the queue for one: a number.
 
 use crate::slab::Key;
 use std::num::NonZeroU64;
 
-/// Where the kind of an owner stands: in the highest bit, which a key leaves free, and in the
-/// highest of its index, because there are not two billion of anything.
+/// The bits that hold the kind of an owner: the highest bit, which keys do not use, and the highest
+/// bit of a key's index, because there are never two billion of anything.
 const KIND: u64 = 1 << 63 | 1 << 31;
 
 /// A health check.
@@ -13,11 +13,11 @@ const CHECK: u64 = 1 << 63;
 /// A feed of a log.
 const FEED: u64 = 1 << 31;
 
-/// A request that asks who may come in.
+/// A request to an auth server.
 const AUTH_REQUEST: u64 = CHECK | FEED;
 
-/// The owner of a connection. Only the caller knows who it is; it is informed of the connection's
-/// events.
+/// The owner of a connection. Only the caller knows what it stands for. It is informed of the
+/// connection's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner(NonZeroU64);
 
@@ -27,7 +27,7 @@ impl Owner {
         Owner::of_kind(key, 0)
     }
 
-    /// The owner with this key, of another kind: a check of an endpoint's health.
+    /// The owner with this key, of another kind: a health check.
     pub fn of_check<T>(key: Key<T>) -> Owner {
         Owner::of_kind(key, CHECK)
     }
@@ -37,7 +37,7 @@ impl Owner {
         Owner::of_kind(key, FEED)
     }
 
-    /// The owner with this key, of another kind: a request that asks who may come in.
+    /// The owner with this key, of another kind: a request to an auth server.
     pub fn of_auth_request<T>(key: Key<T>) -> Owner {
         Owner::of_kind(key, AUTH_REQUEST)
     }
@@ -51,22 +51,22 @@ impl Owner {
         Owner(bits)
     }
 
-    /// The key again, for the caller that knows its type. None if it is one of another kind.
+    /// The key of a client; the caller knows its type. None if it is of another kind.
     pub fn key<T>(self) -> Option<Key<T>> {
         self.key_of_kind(0)
     }
 
-    /// The key of a check again. None if it is no check.
+    /// The key of a health check. None if it is of another kind.
     pub fn check<T>(self) -> Option<Key<T>> {
         self.key_of_kind(CHECK)
     }
 
-    /// The key of a feed again. None if it is no feed.
+    /// The key of a feed. None if it is of another kind.
     pub fn feed<T>(self) -> Option<Key<T>> {
         self.key_of_kind(FEED)
     }
 
-    /// The key of a request that asks who may come in. None if it is none.
+    /// The key of a request to an auth server. None if it is of another kind.
     pub fn auth_request<T>(self) -> Option<Key<T>> {
         self.key_of_kind(AUTH_REQUEST)
     }

@@ -1,11 +1,12 @@
-//! Who waits for a connection to an upstream whose endpoints all have as many as they may have.
+//! The owners that wait for a connection to an upstream whose endpoints have reached their limit.
 //!
-//! The order is that of arrival. A waiter that could not connect to some of the endpoints waits for
-//! the others only, so the first in the queue is not always the next. It keeps its place if it is
-//! called, cannot connect, and has to wait again.
+//! They are in order of arrival. A waiter that could not connect to some of the endpoints waits
+//! only for the others, so the first in the queue is not always the next to be served. A waiter
+//! that is called, cannot connect, and has to wait again gets its former place.
 //!
-//! Many may leave at once, and searching for each would take quadratic time. So whoever leaves is
-//! only marked; the marks go when they are at the front, or when they are more than half of all.
+//! Many may leave at once, and removing each would take quadratic time. So waiters that leave are
+//! only marked as left. They are removed when they are at the front, or when they are more than
+//! half of all.
 //!
 //! Tested against a plain list.
 
@@ -13,41 +14,41 @@ use super::owner::Owner;
 use crate::work;
 use std::collections::VecDeque;
 
-/// The number of marks to tolerate before they are removed.
+/// How many waiters that have left are tolerated before they are removed.
 const LEFT_SPARE: usize = 8;
 
-/// The endpoints that somebody wants a connection to.
+/// The endpoints to which a connection is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wants {
-    /// Those that may be asked at all, as bits.
+    /// The endpoints that may be asked at all, as bits.
     pub(super) among: u64,
-    /// Those that could not be connected to, or have failed the request, as bits.
+    /// The endpoints that could not be connected to, or have failed the request, as bits.
     pub(super) failed: u64,
 }
 
 impl Wants {
-    /// Those that are left to ask, as bits.
+    /// The endpoints that are left to ask, as bits.
     pub(super) const fn left(self) -> u64 {
         self.among & !self.failed
     }
 }
 
-/// Somebody who waits.
+/// An owner that waits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiter {
-    /// Who it is.
+    /// The owner.
     pub(super) owner: Owner,
-    /// What it waits for.
+    /// The endpoints it waits for.
     pub(super) wants: Wants,
     number: u64,
-    /// True exactly when it does not wait any more.
+    /// True exactly when it has left the queue.
     left: bool,
 }
 
 /// The queue of one upstream. See the module.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// All waiters by their numbers. Some may have left.
+    /// All waiters in the order of their numbers. Some may have left.
     waiters: VecDeque<Waiter>,
     /// How many of them have left.
     left: usize,
@@ -56,12 +57,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// The number of those who wait.
+    /// The number of waiters.
     pub(super) fn len(&self) -> usize {
         self.waiters.len() - self.left
     }
 
-    /// Adds a waiter: at the end, or at the place that it had before. Returns the place's number.
+    /// Adds a waiter, at the end or at its former place `before`. Returns the number of the place.
     pub(super) fn join(&mut self, owner: Owner, wants: Wants, before: Option<u64>) -> u64 {
         let number = before.unwrap_or(self.next);
         self.next = self.next.max(number + 1);
@@ -77,7 +78,7 @@ impl Queue {
         number
     }
 
-    /// Removes a waiter, if it is there. Returns it.
+    /// Removes and returns the waiter at this place, if there is one.
     pub(super) fn leave(&mut self, number: u64) -> Option<Waiter> {
         let index = self.index_of(number)?;
         let waiter = self.waiters[index];
@@ -95,23 +96,23 @@ impl Queue {
         Some(waiter)
     }
 
-    /// The waiter at this place, if it is there.
+    /// The waiter at this place, if there is one.
     pub(super) fn get(&self, number: u64) -> Option<&Waiter> {
         self.index_of(number).map(|index| &self.waiters[index])
     }
 
-    /// Lets those who could not connect to an endpoint wait for it again, because it is back.
+    /// Lets waiters that could not connect to an endpoint wait for it again, because it is back.
     pub(super) fn forgive(&mut self, endpoint: u32) {
         work::note(self.waiters.len());
         self.waiters.iter_mut().for_each(|waiter| waiter.wants.failed &= !(1 << endpoint));
     }
 
-    /// All who wait, in order.
+    /// All waiters, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Waiter> {
         self.waiters.iter().inspect(|_| work::note(1)).filter(|waiter| !waiter.left)
     }
 
-    /// All who wait in front of this place, in order.
+    /// All waiters in front of this place, in order.
     pub(super) fn before(&self, number: u64) -> impl Iterator<Item = &Waiter> {
         self.iter().take_while(move |waiter| waiter.number < number)
     }

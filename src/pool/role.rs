@@ -1,18 +1,18 @@
-//! What an event loop does for the others of its process.
+//! The role of an event loop among those of the process.
 
-/// The part of an event loop among those of its process, in what concerns them all.
+/// The role of an event loop in tasks that concern all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// There is no other one.
+    /// It is the only one.
     Alone,
-    /// It checks targets, and writes what the log says of them.
+    /// It checks targets for all, and logs what concerns them.
     First,
-    /// It goes by what the first one says.
+    /// It relies on the first one.
     Other,
 }
 
 impl Role {
-    /// That of the event loop with this number among so many. The first has number 0.
+    /// The role of event loop `number` among `loops`. The first has number 0.
     pub const fn of(number: usize, loops: usize) -> Role {
         match number {
             0 if loops == 1 => Role::Alone,
@@ -21,7 +21,7 @@ impl Role {
         }
     }
 
-    /// True exactly when there are others.
+    /// True exactly when there are other event loops.
     pub(super) const fn has_others(self) -> bool {
         !matches!(self, Role::Alone)
     }
@@ -31,7 +31,7 @@ impl Role {
         self.writes()
     }
 
-    /// True exactly when the log has from it what concerns all.
+    /// True exactly when it logs what concerns all loops.
     pub(super) const fn writes(self) -> bool {
         !matches!(self, Role::Other)
     }

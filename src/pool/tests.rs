@@ -1,5 +1,5 @@
-//! The pool alone, with endpoints that may have few connections: who gets one, who waits, and who
-//! is called.
+//! Tests of the pool alone, with endpoints that may have few connections: which owners get one,
+//! which wait, and which are called.
 
 use super::{Acquired, Attempt, Connection, NoConnection, Owner, Place, Pool, Role, Search};
 use super::{Upstream, Wanted, queue::Queue};
@@ -23,12 +23,12 @@ use std::time::Duration;
 
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// What an owner has.
+/// The state of an owner.
 #[derive(Clone, Copy, Debug)]
 enum Has {
     Nothing,
     Place(Place),
-    /// It is connecting.
+    /// A connection that is being established.
     Attempt(Attempt),
     Connection(Key<Connection>),
 }
@@ -45,7 +45,7 @@ struct Stage {
     names: BTreeMap<char, Key<Has>>,
 }
 
-/// The network, and memory to work in.
+/// The network and working memory.
 struct Around {
     net: SimNet,
     scratch: Vec<u8>,
@@ -66,7 +66,7 @@ impl Around {
     }
 }
 
-/// An api with so many targets and these keys.
+/// An api with this many targets and these keys.
 fn api(targets: usize, keys: &str) -> Api {
     let urls: Vec<String> = (0..targets).map(|n| format!("'http://10.0.0.{n}'")).collect();
     let text = format!(
@@ -109,7 +109,7 @@ impl Stage {
         *self.names.entry(name).or_insert_with(|| self.owners.insert(Has::Nothing))
     }
 
-    /// An owner asks, or goes on in the queue or after a failed attempt.
+    /// Lets an owner ask for a connection, or continue in the queue or after a failed attempt.
     fn ask(&mut self, key: Key<Has>) -> String {
         let stats = self.stats.api("a");
         let wanted = Wanted {
@@ -165,7 +165,7 @@ impl Stage {
         }
     }
 
-    /// An owner gives back what it has: `keep` says whether its connection may be used again.
+    /// Lets an owner give back what it has. `keep` says whether its connection may be reused.
     fn give_back(&mut self, key: Key<Has>, keep: bool) {
         match self.owners[key] {
             Has::Nothing => {}
@@ -179,7 +179,7 @@ impl Stage {
         self.owners[key] = Has::Nothing;
     }
 
-    /// A turn begins. Who is called, in order.
+    /// Begins a turn. Returns the owners that are called, in order.
     fn turn(&mut self) -> Vec<Key<Has>> {
         self.pool.begin_turn(100, &mut self.around.io());
         let mut called = Vec::new();
@@ -187,7 +187,7 @@ impl Stage {
         called
     }
 
-    /// Another configuration of the api is served.
+    /// Updates the api to another configuration.
     fn reload(&mut self, keys: &str) {
         self.api = api(self.api.targets.len(), keys);
         self.pool.upstream_of(self.api.backend(), &mut self.stats, &mut self.around.io());
@@ -199,7 +199,7 @@ impl Stage {
         upstream.endpoints.iter().map(|endpoint| endpoint.open()).collect()
     }
 
-    /// Plays a line of a script. What came of it.
+    /// Plays a line of a script. Returns the result.
     fn play(&mut self, line: &str) -> String {
         if line == "turn" {
             let called = self.turn();
@@ -232,7 +232,7 @@ impl Stage {
     }
 }
 
-/// Scripts: the number of targets, keys of the api, and lines of what is done and what comes of it.
+/// Scripts: a name, the number of targets, keys of the api, and lines of actions and their results.
 const SCRIPTS: &[(&str, usize, &str, &str)] = &[
     (
         "without a limit nobody waits",
@@ -446,8 +446,8 @@ fn who_waits_and_who_is_called() {
     }
 }
 
-/// Random owners ask, return, close and leave. Nobody overtakes anybody, nobody waits in vain, and
-/// no endpoint has too many connections.
+/// Random owners ask, return, close and leave. None overtakes another, none waits in vain, and no
+/// endpoint has too many connections.
 #[test]
 fn as_a_plain_list_has_them() {
     for seed in 0..40 {
@@ -463,16 +463,16 @@ fn as_a_plain_list_has_them() {
                 Has::Nothing => {
                     let first = list.is_empty();
                     let waits = stage.ask(key) == "waits";
-                    assert!(waits || first, "it has overtaken somebody");
+                    assert!(waits || first, "it has overtaken another");
                     list.extend(waits.then_some(key));
                 }
                 Has::Place(_) if dice.u8(..4) == 0 => {
                     stage.give_back(key, false);
                     list.retain(|other| *other != key);
                 }
-                // Woken for another reason, or by nobody.
+                // It was woken for another reason, or not at all.
                 Has::Place(place) if stage.pool.is_turn_of(place) == Some(true) => {
-                    assert_eq!(list.remove(0), key, "it has overtaken somebody");
+                    assert_eq!(list.remove(0), key, "it has overtaken another");
                     assert_ne!(stage.ask(key), "waits", "it was its turn");
                 }
                 Has::Place(_) => assert_eq!(stage.ask(key), "waits"),
@@ -485,7 +485,7 @@ fn as_a_plain_list_has_them() {
                     let key = called.swap_remove(dice.usize(..called.len()));
                     let Has::Place(place) = stage.owners[key] else { continue };
                     if stage.pool.is_turn_of(place) == Some(true) {
-                        assert_eq!(list.remove(0), key, "it has overtaken somebody");
+                        assert_eq!(list.remove(0), key, "it has overtaken another");
                         assert_ne!(stage.ask(key), "waits", "it was its turn");
                     }
                 }
@@ -493,19 +493,19 @@ fn as_a_plain_list_has_them() {
             let open = stage.open();
             assert!(open.iter().all(|open| *open <= max), "{open:?} of {max}");
             assert_eq!(stage.pool.miscounted(), None);
-            // What is to be called is called in the next turn at the latest.
+            // An owner whose turn it is is called in the next turn at the latest.
             if let Some(first) = list.first()
                 && let Has::Place(place) = stage.owners[*first]
                 && stage.pool.is_turn_of(place) == Some(true)
             {
                 called.extend(stage.turn());
-                assert!(called.contains(first), "it has its turn, and is not called");
+                assert!(called.contains(first), "it is its turn, but it is not called");
             }
         }
     }
 }
 
-/// Who does not wait does not pay for who does.
+/// Asking does not examine the queue.
 #[test]
 fn asking_costs_the_same_however_many_wait() {
     let mut stage = Stage::new(2, "max_upstream = 1");
@@ -518,7 +518,7 @@ fn asking_costs_the_same_however_many_wait() {
         assert_eq!(stage.ask(*key), "waits");
     }
     assert_eq!(work::take(), 0);
-    // Leaving, from whichever end, and being called.
+    // Leaving, from either end, and being called are cheap as well.
     for key in waiting.iter().skip(10).rev().step_by(2).chain(waiting.iter().skip(11).step_by(2)) {
         stage.give_back(*key, false);
     }
@@ -530,7 +530,7 @@ fn asking_costs_the_same_however_many_wait() {
     assert!(size_of::<Queue>() <= 48);
 }
 
-/// Neither does who waits for those in front who wait for the same.
+/// Nor does checking whose turn it is, while no endpoint that the owner wants has room.
 #[test]
 fn waiting_costs_the_same_however_many_wait_for_some_endpoints_only() {
     let mut stage = Stage::new(2, "max_upstream = 1");

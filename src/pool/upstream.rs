@@ -1,20 +1,21 @@
-//! A service that requests go to, and its endpoints.
+//! A service to which requests go, and its endpoints.
 //!
-//! Of several endpoints the one with the fewest connections in use is asked, in proportion to its
-//! weight. Those that are equal in this take turns, one of weight 2 two turns for each one of
+//! A request goes to the endpoint with the fewest connections in use, in proportion to its weight.
+//! Endpoints that are equal take turns; one of weight 2 has two turns for each turn of one of
 //! weight 1.
 //!
-//! An endpoint is no good while it is passed over, because it could not be connected to or answered
-//! in one of the ways that `retry_on` lists, several times in a row; or while all of its addresses
-//! are unhealthy, because they have failed their checks. Then it is asked only when no other one is
-//! any good, either.
+//! An endpoint is bad while it is passed over, because several times in a row it could not be
+//! connected to or failed in a way that `retry_on` lists. It is also bad while all of its addresses
+//! are unhealthy according to their health checks. A bad endpoint gets requests only when no good
+//! one is left.
 //!
-//! A backup is asked only while no other endpoint that a request could go to is any good. One that
-//! is merely full is good: requests wait for it. One of weight 0 is not asked at all.
+//! A backup gets requests only while no other endpoint that they could go to is good. One that is
+//! merely full is still good, and requests wait for it. An endpoint of weight 0 gets no requests at
+//! all.
 //!
 //! Endpoints differ in host and port only. So a request's path is the same for all of them, and
-//! only its Host depends on which one is asked. Connections in use are compared, because each open
-//! stream is one.
+//! only its Host depends on the endpoint. Load is measured in connections in use, because each open
+//! stream has one.
 
 use super::addresses::Tried;
 use super::check::Checking;
@@ -31,11 +32,11 @@ use crate::telemetry::{ApiStats, Failure, Stats, is_outage};
 use crate::time::Tick;
 use std::rc::Rc;
 
-/// The length of a turn of an endpoint of weight 1, in what turns are measured in. It is so long
-/// that those of the greatest weight have a length, too.
+/// The length of a turn of an endpoint of weight 1, in arbitrary units. It is large enough for
+/// turns of the greatest weight not to round to zero.
 const TURN: u64 = 1 << 20;
 
-/// A place in the queue of an upstream. An earlier one has a smaller number.
+/// A place in the queue of an upstream. Earlier places have smaller numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The upstream. It may be gone.
@@ -43,54 +44,55 @@ pub struct Place {
     pub(super) number: u64,
 }
 
-/// A service that requests go to. See the module.
+/// A service to which requests go. See the module.
 #[derive(Debug)]
 pub struct Upstream {
     /// The name of its api.
     pub name: String,
-    /// True exactly when it is asked which requests of the api may come in.
+    /// True exactly when it is the api's auth server.
     pub(super) is_auth_server: bool,
     /// Its endpoints, in the order of the configuration. Never empty.
     pub endpoints: Vec<Endpoint>,
-    /// How they are asked if they speak TLS. Connections on other terms are not for its api.
+    /// The TLS settings for targets with `https://`. Connections with other settings are not for
+    /// its api.
     tls: UpstreamTls,
-    /// The number of idle connections to keep, per endpoint.
+    /// Maximum number of idle connections per endpoint.
     pub(super) idle_max: usize,
-    /// The number of connections that an endpoint may have. [`usize::MAX`] if it has no limit.
+    /// Maximum number of connections per endpoint. [`usize::MAX`] if there is no limit.
     pub(super) max: usize,
     /// When its endpoints are passed over.
     health: Health,
-    /// After which failures others are asked.
+    /// After which failures another endpoint is tried.
     retry_on: RetryOn,
-    /// How its endpoints are checked, if they are.
+    /// How its endpoints are checked. None: they are not.
     pub(super) checking: Option<Rc<Checking>>,
     /// The counters of its api.
     pub(super) stats: Rc<ApiStats>,
     /// The endpoints that are backups, as bits.
     backups: u64,
-    /// The endpoints that are no good, as bits, as of the last look at them.
+    /// The endpoints that are bad, as bits, as of the last update.
     bad: u64,
-    /// When the last turn began, in what turns are measured in.
+    /// When the last turn began, in the units of [`TURN`].
     turn: u64,
-    /// Who waits for a connection.
+    /// The owners that wait for a connection.
     pub(super) queue: Queue,
-    /// True exactly when those who wait are to be looked at.
+    /// True exactly when owners in the queue may have to be called.
     pub(super) has_changed: bool,
 }
 
 /// The endpoint to ask next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// The one with this index.
+    /// The endpoint with this index.
     Endpoint(usize),
-    /// None for now: those that have not failed have no room.
+    /// None for now: the endpoints that have not failed have no room.
     Full,
-    /// None: all have failed.
+    /// None: all endpoints have failed.
     Failed,
 }
 
 impl Upstream {
-    /// Creates the upstream that leads to a backend, without connections.
+    /// Creates the upstream for a backend, without connections.
     pub fn of(to: Backend<'_>, stats: &mut Stats, now: Tick) -> Upstream {
         let mut endpoint =
             |target| Endpoint::new(target, stats.endpoint(to.name, format!("{target}")), now);
@@ -113,8 +115,8 @@ impl Upstream {
         }
     }
 
-    /// True when a backend, perhaps of another configuration, is for the same api and the same
-    /// purpose, and has the same endpoints, which are asked on the same terms.
+    /// True if a backend, perhaps of another configuration, is for the same api and purpose, and
+    /// has the same endpoints and TLS settings.
     pub fn is_of(&self, backend: Backend<'_>) -> bool {
         (self.name.as_str(), self.is_auth_server) == (backend.name, backend.is_auth_server)
             && self.tls == *backend.tls
@@ -126,8 +128,8 @@ impl Upstream {
                 .all(|(endpoint, target)| endpoint.target.is_same_place(target))
     }
 
-    /// Takes over a newer configuration of the same backend. Returns the endpoints whose addresses
-    /// have changed, as bits.
+    /// Updates it to a newer configuration of the same backend. Returns the endpoints whose
+    /// addresses have changed, as bits.
     pub(super) fn update(&mut self, to: Backend<'_>, now: Tick) -> u64 {
         self.idle_max = to.idle_max;
         self.max = to.max.unwrap_or(usize::MAX);
@@ -146,7 +148,7 @@ impl Upstream {
         moved
     }
 
-    /// Shakes hands by one of these from now on.
+    /// Uses these TLS clients for new connections.
     pub(super) fn renew(&mut self, clients: &[UpstreamClient]) {
         for target in self.endpoints.iter_mut().map(|endpoint| &mut endpoint.target) {
             let new = clients.iter().find_map(|client| client.of(&self.tls, &target.host));
@@ -156,7 +158,7 @@ impl Upstream {
         }
     }
 
-    /// Where a replica is, if it is here.
+    /// Finds a replica among the endpoints.
     pub(super) fn find(&self, replica: Replica, secret: &Secret, now: Tick) -> Option<Found> {
         let mut endpoints = (0..).zip(&self.endpoints);
         let (index, endpoint): (u8, _) =
@@ -164,7 +166,7 @@ impl Upstream {
         let addresses = &endpoint.addresses;
         let is_it = |(_, address): &(u8, &Address)| hash_of(address, secret) == replica.address;
         let address = addresses.iter().find(is_it).map(|(number, _)| number);
-        // A name that does not resolve may have that address still.
+        // A name that does not resolve at present may still have the address.
         if address.is_none() && !addresses.is_empty() {
             return None;
         }
@@ -176,13 +178,13 @@ impl Upstream {
         self.endpoints.iter().map(|endpoint| endpoint.idle.len()).sum()
     }
 
-    /// The number of those who wait for a connection.
+    /// The number of owners that wait for a connection.
     pub fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// Chooses an endpoint for whoever wants one of these and has this place in the queue. Without
-    /// a place one comes last.
+    /// Chooses an endpoint for an owner that wants one of these and has this place in the queue. An
+    /// owner without a place comes last.
     pub(super) fn choose(&mut self, wants: Wants, place: Option<u64>, now: Tick) -> Choice {
         let free = self.free(wants, place);
         let Upstream { backups, turn, .. } = *self;
@@ -206,9 +208,9 @@ impl Upstream {
         }
     }
 
-    /// Notes a failure of an endpoint: it could not be connected to, or, if it was `asked`, it did
-    /// not answer as it should. After several in a row it is passed over, which others have to know
-    /// from then on.
+    /// Notes a failure of an endpoint: it could not be connected to, or, if it was `asked`, did not
+    /// answer properly. Returns the news for the other event loops if it is passed over from now
+    /// on.
     pub fn note_failure(
         &mut self,
         index: usize,
@@ -225,7 +227,7 @@ impl Upstream {
         Some(Learnt::PassedOver { until, asked })
     }
 
-    /// Counts and says that an endpoint is passed over, if there are others that are not.
+    /// Counts and logs that an endpoint is passed over, unless it is the only one.
     fn tell_failing(&mut self, index: usize, role: Role) {
         if self.endpoints.len() == 1 {
             return;
@@ -238,14 +240,14 @@ impl Upstream {
         }
     }
 
-    /// Says that an endpoint which is passed over answers again.
+    /// Logs that an endpoint that was passed over answers again.
     fn tell_answering(&self, index: usize, role: Role) {
         if role.writes() {
             log::info!("api {}: {} answers again", self.name, self.endpoints[index].target);
         }
     }
 
-    /// Goes by what another event loop has learnt of an endpoint.
+    /// Applies news about an endpoint from another event loop.
     pub(super) fn learn(&mut self, index: usize, learnt: &Learnt, role: Role, now: Tick) {
         let endpoint = &mut self.endpoints[index];
         match learnt {
@@ -264,8 +266,8 @@ impl Upstream {
         }
     }
 
-    /// Notes that an endpoint has answered with this status. Others have to know it if it was
-    /// passed over.
+    /// Notes that an endpoint has answered with this status. Returns the news for the other event
+    /// loops if it was passed over.
     pub(super) fn note_answer(
         &mut self,
         index: usize,
@@ -288,25 +290,25 @@ impl Upstream {
         Some(Learnt::Answered)
     }
 
-    /// Looks at which endpoints are any good. True if that has changed.
+    /// Updates which endpoints are bad. True if that has changed.
     pub(super) fn look_at_endpoints(&mut self, now: Tick) -> bool {
         let before = self.bad;
         self.bad = bits_of(&self.endpoints, |endpoint| endpoint.is_bad(now));
         self.bad != before
     }
 
-    /// The endpoints, as bits, that whoever wants some of them is lent connections to now. Backups
-    /// are left out while another one that it wants is good.
+    /// The endpoints, as bits, that may be used now for these wants. Backups are left out while
+    /// another endpoint among them is good.
     const fn open_to(&self, wants: Wants) -> u64 {
         let left = wants.left();
         if left & !self.backups & !self.bad == 0 { left } else { left & !self.backups }
     }
 
-    /// The endpoints, as bits, that whoever has this place may have a connection to: those that it
-    /// wants, that have room, and that are not waited for by others in front. The queue is looked
-    /// at only as far as that can change anything.
+    /// The endpoints, as bits, to which the owner at this place may have a connection: those that
+    /// it wants, that have room, and that no owner in front waits for. The queue is examined only
+    /// as far as it can matter.
     fn free(&self, wants: Wants, place: Option<u64>) -> u64 {
-        // Where there are backups, who waits does not always wait for all that it wants.
+        // If there are backups, owners do not always wait for all endpoints that they want.
         let place = place.or((self.backups != 0).then_some(u64::MAX));
         let fits = |endpoint: &Endpoint| {
             endpoint.has_room(self.max) && (place.is_some() || endpoint.waited_for == 0)
@@ -322,33 +324,34 @@ impl Upstream {
         free
     }
 
-    /// True exactly when there is room for whoever waits at this place.
+    /// True exactly when there is room for the owner at this place.
     pub(super) fn is_turn_of(&self, place: u64) -> bool {
         let Some(waiter) = self.queue.get(place) else { return false };
         self.free(waiter.wants, Some(place)) != 0
     }
 
-    /// Adds `owner` to the queue, where it had a place `before` at that one, and returns the place.
+    /// Adds `owner` to the queue, at its former place `before` if it had one, and returns the
+    /// place.
     pub(super) fn join(&mut self, owner: Owner, wants: Wants, before: Option<u64>) -> u64 {
         self.count_waiter(wants, |count| count + 1);
         self.queue.join(owner, wants, before)
     }
 
-    /// The checks that have a connection which somebody wants.
+    /// The health checks that have a connection to one of these endpoints.
     pub(super) fn checkers(&self, wants: Wants) -> impl Iterator<Item = Owner> {
         let wanted = (0..).zip(&self.endpoints).filter(move |(n, _)| wants.left() >> n & 1 != 0);
         wanted.filter_map(|(_, endpoint): (u32, _)| endpoint.checker)
     }
 
-    /// Removes whoever waits at this place, if anybody does.
+    /// Removes the owner at this place, if there is one.
     pub(super) fn leave(&mut self, place: u64) -> Option<Waiter> {
         let waiter = self.queue.leave(place)?;
         self.count_waiter(waiter.wants, |count| count - 1);
         Some(waiter)
     }
 
-    /// Notes that a connection to an endpoint was made. True if that may help somebody who waits
-    /// and could not connect to it before.
+    /// Notes that a connection to an endpoint was established. True if that may help waiting owners
+    /// that could not connect to it before.
     pub(super) fn connected(&mut self, index: u8, tried: Tried) -> bool {
         let endpoint = &mut self.endpoints[usize::from(index)];
         endpoint.connected(tried);
@@ -370,7 +373,7 @@ impl Upstream {
         }
     }
 
-    /// Calls those for whom there is room, in order, each once.
+    /// Calls the owners for which there is room, in order, each once.
     pub(super) fn call_waiting(&self, call: &mut impl FnMut(Owner)) {
         let room = |endpoint: &Endpoint| match endpoint.waited_for {
             0 => 0,
@@ -392,18 +395,19 @@ impl Upstream {
     }
 }
 
-/// Where a replica is.
+/// The location of a replica.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     /// The index of the endpoint.
     pub(super) endpoint: u8,
     /// The number of the address. None if the name does not resolve.
     pub(super) address: Option<u8>,
-    /// True exactly when others are not preferred.
+    /// True exactly when the endpoint is not bad.
     pub(super) is_good: bool,
 }
 
-/// One bit for each element, the first one the lowest: set where the element `is` so.
+/// One bit for each element, which is set if `is` holds for it. The lowest bit is the first
+/// element's.
 fn bits_of<T>(elements: &[T], is: impl Fn(&T) -> bool) -> u64 {
     let bits = (0..).zip(elements).filter(|(_, element)| is(element));
     bits.fold(0, |bits, (index, _): (u32, _)| bits | 1 << index)

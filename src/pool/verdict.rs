@@ -1,38 +1,38 @@
-//! What checks say of an address: it is healthy or not, and that changes only when several checks
-//! in a row say so.
+//! The verdict of health checks on an address: healthy or not. It changes only when several checks
+//! in a row agree.
 
 use crate::config::Checks;
 
-/// What checks say of an address. See the module.
+/// The verdict of health checks on an address. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// Whether it is healthy. None if it was not checked yet.
+    /// Whether the address is healthy. None if it was not checked yet.
     healthy: Option<bool>,
-    /// The number of checks in a row that said otherwise.
+    /// The number of checks in a row that disagreed.
     against: u8,
 }
 
 impl Verdict {
-    /// That of an address that was not checked yet.
+    /// The verdict on an address that was not checked yet.
     pub(super) const NONE: Verdict = Verdict { healthy: None, against: 0 };
 
-    /// That of an address that was found healthy or not.
+    /// The verdict on an address that was found healthy or not.
     pub(super) const fn of(is_healthy: bool) -> Verdict {
         Verdict { healthy: Some(is_healthy), against: 0 }
     }
 
-    /// True exactly when it was checked and is not healthy.
+    /// True exactly when the address was checked and is not healthy.
     pub(super) fn is_unhealthy(self) -> bool {
         self.healthy == Some(false)
     }
 
-    /// Whether it is healthy. None if it was not checked yet.
+    /// Whether the address is healthy. None if it was not checked yet.
     pub(super) const fn is_healthy(self) -> Option<bool> {
         self.healthy
     }
 
-    /// Notes a check. Returns whether the address is healthy, if that has changed. The first check
-    /// decides alone.
+    /// Notes the result of a check. Returns whether the address is healthy, if that has changed. A
+    /// single check decides if it is the first.
     pub(super) fn note(&mut self, passed: bool, checks: &Checks) -> Option<bool> {
         if self.healthy == Some(passed) {
             self.against = 0;
@@ -53,8 +53,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// `+` is a check that was passed, `-` one that failed; below each is what it says: a change to
-    /// healthy or to unhealthy, or `.` for none.
+    /// `+` is a passed check, `-` a failed one. Below each is its effect: a change to healthy (`H`)
+    /// or unhealthy (`U`), or none (`.`).
     #[test]
     fn several_in_a_row_change_it() {
         let check = |passes, fails, checked: &str, want: &str| {
