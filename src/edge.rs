@@ -1,4 +1,4 @@
-//! The edge, where clients come in: listeners, connection limits, and admission.
+//! The edge, where clients connect: listeners, connection limits, authorisation and admission.
 
 pub mod admission;
 pub mod authz;
@@ -33,31 +33,31 @@ pub struct Edge {
     pub totals: Arc<Totals>,
     /// The number of event loops.
     loops: usize,
-    /// Whether this one lets others accept.
+    /// Whether this event loop lets others accept first.
     balance: Balance,
     budget: Budget,
-    /// The number of client connections, including refused ones.
+    /// The number of client connections, including those that are being refused.
     clients: usize,
     /// The number of client connections that are being refused for lack of room.
     refused: usize,
-    /// The number of clients of the demo, without those that are being refused.
+    /// The number of client connections to the demo, without those that are being refused.
     demo: usize,
     /// The number of connections to the admin listener.
     admin: usize,
     /// The number of connections to the listener for probes.
     probes: usize,
-    /// The number of client connections whose TLS handshake is not over, or has yet to begin.
+    /// The number of client connections whose TLS handshake is not complete, or has not begun.
     handshakes: usize,
-    /// The number of client connections with TLS, also of those that shake hands.
+    /// The number of client connections with TLS, including those in a handshake.
     secure: usize,
     returning: Returning,
-    /// True exactly when the last client that has come found no place.
+    /// True exactly when the last client that connected found no place.
     lacks_place: bool,
 }
 
 impl Edge {
     /// Creates an edge with open listeners, in order, and no connections. `budget` limits the
-    /// connections of all `loops` together, and `config` the rates of requests.
+    /// connections of all `loops` together, and `config` has the rates of requests.
     pub fn new(
         ports: &[Port],
         config: &Config,
@@ -91,25 +91,26 @@ impl Edge {
         self.totals.rates.with(|rates| rates.update(config));
     }
 
-    /// The number of client connections, without those to the admin listener.
+    /// The number of client connections, without those of operators.
     pub const fn clients(&self) -> usize {
         self.clients
     }
 
-    /// The most connections to upstreams. Each client has a descriptor reserved for one of its own;
-    /// idle connections use only those that are left, of which each event loop has its part.
+    /// Maximum number of upstream connections. A descriptor is reserved for each client's own
+    /// upstream connection; idle connections use only what is left, of which each event loop gets a
+    /// part.
     pub fn upstream_connections_max(&self) -> usize {
         let (own, all) = (self.clients - self.refused, self.totals.clients());
         let part = self.budget.connections / self.loops;
         own.saturating_add(part).saturating_sub((2 * all).div_ceil(self.loops))
     }
 
-    /// The most connections to upstreams beside one that is about to be made.
+    /// Maximum number of upstream connections in addition to one that is about to be opened.
     pub fn upstream_connections_beside(&self) -> usize {
         self.upstream_connections_max().saturating_sub(1)
     }
 
-    /// The most client connections.
+    /// Maximum number of client connections.
     pub const fn clients_max(&self) -> usize {
         self.budget.clients
     }
@@ -119,16 +120,16 @@ impl Edge {
         self.totals.clients() < self.budget.clients
     }
 
-    /// Takes a place for another client connection, which the session that begins there holds.
-    /// False if there is none.
+    /// Takes a place for another client connection, which the new session then holds. False if
+    /// there is none.
     pub fn take_place(&mut self) -> bool {
         let has_place = self.totals.take_place(self.budget.clients);
         self.lacks_place = !has_place;
         has_place
     }
 
-    /// True exactly when a client has found no place since this was last asked, nor has whoever
-    /// came after it.
+    /// True exactly when the last client that connected found no place, and this is the first call
+    /// since.
     pub const fn take_lack(&mut self) -> bool {
         std::mem::replace(&mut self.lacks_place, false)
     }
@@ -138,7 +139,7 @@ impl Edge {
         self.refused < self.budget.refusals.div_ceil(self.loops)
     }
 
-    /// True exactly when a service has reached its limit of connections, if it has one of its own.
+    /// True exactly when a service has its own limit on connections, and has reached it.
     pub const fn is_full_of(&self, service: Service) -> bool {
         match service {
             Service::Admin => self.admin >= descriptors::ADMIN,
@@ -147,7 +148,7 @@ impl Edge {
         }
     }
 
-    /// The number of connections of those who use a service.
+    /// The number of connections to a service.
     const fn count_mut(&mut self, service: Service) -> &mut usize {
         match service {
             Service::Admin => &mut self.admin,
@@ -156,32 +157,32 @@ impl Edge {
         }
     }
 
-    /// The number of client connections whose TLS handshake is not over, or has yet to begin.
+    /// The number of client connections whose TLS handshake is not complete, or has not begun.
     pub const fn handshakes(&self) -> usize {
         self.handshakes
     }
 
-    /// Over how long a time to spread the returns of clients that leave together, if each handshake
-    /// takes as long as this.
+    /// The time over which to spread the reconnects of clients that leave together, if each
+    /// handshake takes this long.
     pub fn spread_of_returns(&mut self, handshake: Duration, now: Tick) -> Duration {
         self.returning.spread(self.secure, handshake, now)
     }
 
-    /// Notes that a session turns out to speak no TLS.
+    /// Notes that a session turned out not to use TLS.
     pub const fn note_plain(&mut self, session: &mut Session) {
         self.secure -= if session.is_secure { 1 } else { 0 };
         session.is_secure = false;
     }
 
-    /// The places that are taken of all, and the clients that should have them, unless they are as
-    /// many. Other event loops must have no clients.
+    /// The number of places that are taken and the number of clients that should have one, unless
+    /// these are equal. Other event loops must have no clients.
     #[cfg(feature = "sim")]
     pub fn miscounted_places(&self) -> Option<[usize; 2]> {
         let places = [self.totals.clients(), self.clients - self.refused];
         (places[0] != places[1]).then_some(places)
     }
 
-    /// The number of places that clients of this event loop have.
+    /// The number of places taken by clients of this event loop.
     #[cfg(feature = "sim")]
     pub const fn places(&self) -> usize {
         self.clients - self.refused
@@ -202,7 +203,7 @@ impl Edge {
         }
     }
 
-    /// Counts a session that begins. A client that is not refused has a place already
+    /// Counts a new session. A client that is not refused has a place already
     /// ([`Edge::take_place`]).
     pub fn note_begun(&mut self, session: &Session) {
         *self.count_mut(session.service) += 1;

@@ -1,11 +1,11 @@
-//! Limits on requests that may come in ([`super::rates`]), and on open event streams: per api, per
-//! client address and per key.
+//! Limits on the rate of authorised requests ([`super::rates`]), and on open event streams: per
+//! api, per client address and per key.
 //!
 //! A request whose `Accept` asks for an event stream is counted before the upstream is asked. Any
-//! other request is counted when its response turns out to be one, or is begun as one.
+//! other request is counted when its response turns out to be an event stream, or is begun as one.
 //!
-//! curl does not ask in `Accept`, and neither would a client that wants to evade the limit. Its
-//! response is then a 429 or a 503 although the upstream was asked.
+//! curl does not ask for one in `Accept`, and neither would a client that wants to evade the limit.
+//! Beyond the limit it gets a 429 or 503, although the upstream was asked.
 
 use super::Edge;
 use crate::apis::Apis;
@@ -16,11 +16,11 @@ use crate::telemetry::Cause;
 use crate::time::Tick;
 use std::net::IpAddr;
 
-/// Counts an exchange among the open streams of its api, its client's address and its key, unless
-/// it is counted already or no api serves it.
+/// Counts an exchange towards the open streams of its api, its client's address and its key, unless
+/// it is counted already or has no api.
 ///
 /// # Errors
-/// One of the limits is reached.
+/// If one of the limits is reached.
 pub fn acquire(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,
@@ -59,7 +59,7 @@ pub fn acquire(
     Ok(())
 }
 
-/// Gives back what an exchange holds as an event stream, because its answer is none.
+/// Stops counting an exchange as an event stream, because its response is not one.
 pub fn release(exchange: &mut Exchange) {
     exchange.permit = None;
     if let Some(caller) = &mut exchange.caller {
@@ -67,11 +67,11 @@ pub fn release(exchange: &mut Exchange) {
     }
 }
 
-/// Admits a request that may come in, and counts it. One whose `Accept` asks for an event stream is
+/// Admits an authorised request, and counts it. If its `Accept` asks for an event stream, it is
 /// counted as one.
 ///
 /// # Errors
-/// It comes too fast, or one of the limits of [`acquire`] is reached.
+/// If a rate is exceeded, or one of the limits of [`acquire`] is reached.
 pub fn admit(
     exchange: &mut Exchange,
     peer: Option<IpAddr>,

@@ -1,4 +1,5 @@
-//! Authorisation: what is decided about a request by who sends it, before anything is done for it.
+//! Authorisation: decides by its sender whether a request is served, before anything is done for
+//! it.
 
 use crate::auth::{self, Denied, Key};
 use crate::config::Api;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 /// The authorisation of a request.
 #[derive(Debug)]
 pub struct Pass<'b> {
-    /// The key, if one is needed.
+    /// The key, if the api needs one.
     pub key: Option<Arc<Key>>,
     /// The query without the key.
     pub query: Option<Cow<'b, str>>,
@@ -33,7 +34,7 @@ impl Pass<'_> {
     }
 }
 
-/// What CORS grants to the page that a request comes from.
+/// What CORS grants to the page that sent a request.
 pub fn grant(api: &Api, head: &RequestHead<'_, '_>) -> Grant {
     let policy = api.cors.as_ref();
     policy.map_or(Grant::Nothing, |policy| policy.grant(head.fields.only("Origin")))
@@ -45,8 +46,8 @@ fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
     head.is_options() && has("Origin") && has("Access-Control-Request-Method")
 }
 
-/// Refuses clients whose addresses may not use an api. `client` is the client's own, and None on a
-/// Unix socket.
+/// Refuses clients whose addresses may not use an api. `client` is the original client's address,
+/// or None on a Unix socket.
 ///
 /// # Errors
 /// The refusal.
@@ -61,8 +62,8 @@ pub fn check_address(api: &Api, client: Option<IpAddr>) -> Result<(), LocalReply
     Ok(())
 }
 
-/// True exactly when a request comes from no page, or from one that may send it. A page that a
-/// browser was led to believe to be of this host is none of these, whatever its host is.
+/// True exactly when a request does not come from a page, or comes from one that may send it. DNS
+/// rebinding does not help a page: its origin is compared, not this host.
 fn is_from_allowed_page(api: &Api, head: &RequestHead<'_, '_>) -> bool {
     let is_allowed =
         |origin: &[u8]| api.clients.allowed_origins.iter().any(|o| o.as_bytes() == origin);
@@ -71,7 +72,7 @@ fn is_from_allowed_page(api: &Api, head: &RequestHead<'_, '_>) -> bool {
 
 /// Authorises a request of a client that may have `shown` a certificate. Otherwise returns the
 /// refusal, or the reply to a preflight. The connection stays open, because the client did nothing
-/// wrong, unless only another handshake can bring what is missing.
+/// wrong, unless a new handshake is needed to show a certificate.
 pub fn authorize<'b>(
     api: &Api,
     head: &RequestHead<'_, 'b>,
@@ -86,7 +87,7 @@ pub fn authorize<'b>(
         return Err(LocalReply::refused(Cause::AllowedOrigins, 403, what).closing(false));
     }
     if api.client_certificate && !matches!(shown, Some(Shown::Certificate { .. })) {
-        // HTTP has no challenge for this (RFC 9110 section 11), so it is no 401.
+        // HTTP has no challenge for certificates (RFC 9110 section 11), so it is not a 401.
         let what = "the client has shown no certificate";
         return Err(LocalReply::refused(Cause::NoCertificate, 403, what).closing(true));
     }
@@ -99,7 +100,7 @@ pub fn authorize<'b>(
     Ok(Pass { key: Some(Arc::clone(key)), query: keyless, secret })
 }
 
-/// The refusal of a key that cannot be valid. It is not distinguished from an unknown one.
+/// The refusal of a key that cannot be valid. Clients cannot distinguish it from an unknown one.
 fn of_unclear(unclear: Unclear) -> LocalReply {
     let cause = match unclear {
         Unclear::Repeated | Unclear::Different => Cause::AmbiguousKey,

@@ -1,36 +1,34 @@
-//! How event loops that accept at the same sockets divide the clients.
+//! How event loops that accept at the same sockets balance the clients.
 //!
-//! Each of them is told of every connection, and whoever is first takes it. A loop that waits for
-//! nothing is nearly always first, so those that are busy get fewer. What remains is chance, and it
-//! adds up, because streams stay for long: so a loop that has more than its share lets the others
-//! go first for a moment. If none of them comes by then, because they have no time, it takes one,
-//! and twice as many after each further moment in which none comes. So clients do not wait for a
-//! loop that is stuck.
+//! All loops are notified of every connection, and the first to accept gets it. An idle loop is
+//! nearly always first, so busy loops get fewer. The rest is chance, but it adds up, because
+//! streams last long: so a loop with more than its share lets the others go first for a moment. If
+//! none of them accepts by then, because they are busy, it takes one connection, and twice as many
+//! after each further moment in which none accepts. So clients do not wait for a stuck loop.
 
 use super::Edge;
 use crate::time::Tick;
 use std::time::Duration;
 
-/// How long the others can go first.
+/// How long the others may go first.
 const MOMENT: Duration = Duration::from_millis(2);
 
-/// The most connections that it takes after a moment in which none of the others came.
+/// The most connections that the loop takes after a moment in which no other accepted.
 const TAKES_MAX: usize = 64;
 
-/// Whether a loop lets others go first. See the module.
+/// How a loop lets others go first. See the module.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Balance {
-    /// Until when it does.
+    /// Until when the others may go first.
     waits_until: Option<Tick>,
-    /// How many connections it might take after the last moment. 0 if others came in it.
+    /// How many connections the loop was allowed after the last moment. 0 if others accepted in it.
     takes: usize,
     /// How many of these are left.
     left: usize,
 }
 
 impl Edge {
-    /// Until when the others can accept a connection that waits now. None if it is this loop's
-    /// turn.
+    /// Until when the others may accept a connection that is waiting now. None if this loop may.
     pub fn lets_others_go_first(&mut self, now: Tick) -> Option<Tick> {
         if self.loops == 1 || !self.is_ahead() {
             self.balance = Balance::default();
@@ -49,13 +47,13 @@ impl Edge {
         *waits_until
     }
 
-    /// Notes that no connection waits: others have taken those for which this loop has waited.
+    /// Notes that no connection is waiting: others have accepted those that this loop left to them.
     pub const fn note_nobody_waits(&mut self) {
         (self.balance.takes, self.balance.left) = (0, 0);
     }
 
-    /// True exactly when this loop has more clients than an eighth, and one, above the average.
-    /// Those of the demo do not count, because only one loop can have them.
+    /// True exactly when this loop exceeds the average number of clients by more than an eighth
+    /// plus one. Clients of the demo do not count, because only one loop can have them.
     fn is_ahead(&self) -> bool {
         let (own, all) = (self.clients - self.refused - self.demo, self.totals.divisible());
         8 * own * self.loops > 9 * all + 8 * self.loops
@@ -74,7 +72,7 @@ mod tests {
         Tick::from_millis(ms)
     }
 
-    /// A loop with `own` clients, and as many loops as there are numbers.
+    /// A loop with `own` clients, and other loops with these numbers of clients.
     fn edge(own: usize, others: &[usize]) -> Edge {
         let config = Config::to("http://10.0.0.1", None).unwrap();
         let totals = Arc::new(Totals::default());
@@ -104,7 +102,8 @@ mod tests {
 
     #[test]
     fn clients_of_the_demo_make_no_loop_fall_behind() {
-        // Twenty of the first loop's are, so the nine that any might have had are too many.
+        // Twenty of the first loop's clients are the demo's. With nine others it is ahead, with
+        // none it is not.
         for (own, others, ahead) in [(20, &[3, 3][..], false), (29, &[3, 3], true)] {
             let mut first = edge(own, others);
             first.demo = 20;
@@ -118,17 +117,17 @@ mod tests {
         let mut ahead = edge(9, &[0]);
         assert_eq!(ahead.lets_others_go_first(at(10)), Some(at(12)));
         assert_eq!(ahead.lets_others_go_first(at(11)), Some(at(12)));
-        // Nobody came.
+        // None accepted.
         assert_eq!(ahead.lets_others_go_first(at(12)), None);
         assert_eq!(ahead.lets_others_go_first(at(12)), Some(at(14)));
-        // Still nobody: it takes two, and then four.
+        // Still none: it takes two, and then four.
         for (ms, takes) in [(14, 2), (16, 4)] {
             for _ in 0..takes {
                 assert_eq!(ahead.lets_others_go_first(at(ms)), None);
             }
             assert_eq!(ahead.lets_others_go_first(at(ms)), Some(at(ms + 2)));
         }
-        // Others have come.
+        // Others have accepted.
         assert_eq!(ahead.lets_others_go_first(at(18)), None);
         ahead.note_nobody_waits();
         assert_eq!(ahead.lets_others_go_first(at(18)), Some(at(20)));

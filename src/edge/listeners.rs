@@ -2,9 +2,9 @@
 //!
 //! A listener's readiness is remembered like any other, so pausing costs nothing: when the process
 //! is out of descriptors, accepting pauses for a moment and is then retried. It neither spins nor
-//! ends. Each listener pauses separately, so that a crowd of clients cannot keep the operator
-//! waiting. Those where TLS is spoken pause together while there are as many handshakes as there
-//! may be: who comes meanwhile waits in the kernel's queue.
+//! stops for good. Each listener pauses separately, so that a crowd of clients cannot keep the
+//! operator waiting. Listeners with TLS pause together while the limit on handshakes is reached:
+//! new clients wait in the kernel's queue.
 
 use crate::config::{ListenAddr, Server};
 use crate::conn::Conn;
@@ -16,18 +16,18 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long accepting pauses when no descriptor is left, or no room for a handshake.
+/// How long accepting pauses when there is no descriptor, or no room for a handshake.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listening sockets.
 #[derive(Debug)]
 pub struct Listeners {
     all: Vec<Listener>,
-    /// The client listener that is asked first in the next turn.
+    /// The index of the client listener that comes first in the next turn.
     first: usize,
-    /// When there may be room for a handshake, if there was none.
+    /// Until when listeners with TLS pause, because there was no room for a handshake.
     secure_paused_until: Option<Tick>,
-    /// Until when those that are shared are left to other event loops.
+    /// Until when shared listeners are left to other event loops.
     left_until: Option<Tick>,
 }
 
@@ -45,8 +45,8 @@ impl Listener {
         Listener { port, ready: open, open, paused_until: None }
     }
 
-    /// When a connection can be accepted that may be waiting, given until when those with TLS
-    /// pause, and those that are shared. [`Tick::NEVER`] if none is.
+    /// When a connection can be accepted that may be waiting, given until when listeners with TLS
+    /// pause and shared ones are left to others. [`Tick::NEVER`] if none is waiting.
     fn accepts_at(&self, [secure, left]: [Option<Tick>; 2]) -> Tick {
         if !self.ready {
             return Tick::NEVER;
@@ -57,7 +57,7 @@ impl Listener {
     }
 }
 
-/// What is spoken at an address of `server.listen`, or of `server.listen_tls` if it is secure.
+/// The port for an address of `server.listen`, or of `server.listen_tls` if `is_secure`.
 pub fn port_at(server: &Server, address: &ListenAddr, is_secure: bool) -> Port {
     let port = if is_secure { Port::secure(Service::Apis) } else { Port::plain(Service::Apis) };
     Port {
@@ -85,14 +85,14 @@ impl Listeners {
         self.all[index] = Listener::new(port, true);
     }
 
-    /// Adds a listener at which another event loop accepts. This one does when it closes
-    /// ([`Listeners::ask`]).
+    /// Adds a listener at which another event loop accepts. This loop accepts there only when the
+    /// listener closes ([`Listeners::ask`]).
     pub fn open_spare(&mut self, listener: ListenerId, port: Port) {
         self.open(listener, port);
         self.all[usize::from(listener.0)].ready = false;
     }
 
-    /// Changes what is expected of the connections of an open listener from now on.
+    /// Changes the port of an open listener, for new connections.
     pub fn change(&mut self, listener: ListenerId, port: Port) {
         if let Some(listener) = self.all.get_mut(listener.0 as usize) {
             listener.port = port;
@@ -113,20 +113,20 @@ impl Listeners {
         }
     }
 
-    /// True when another turn could accept more.
+    /// True if another turn could accept more connections.
     pub fn can_accept(&self, now: Tick) -> bool {
         self.resumes_at() <= now
     }
 
-    /// When another turn could accept more. [`Tick::NEVER`] if nobody waits.
+    /// When another turn could accept more connections. [`Tick::NEVER`] if none is waiting.
     pub fn resumes_at(&self) -> Tick {
         let ready = self.all.iter().filter(|listener| listener.ready);
         let at = ready.map(|listener| listener.accepts_at(self.pauses()));
         at.min().unwrap_or(Tick::NEVER)
     }
 
-    /// The indices of the listeners for operators, or of all others, in the order of this
-    /// turn. Each time another one comes first.
+    /// The indices of the listeners for operators, or of all others, in the order of this turn. The
+    /// first one changes from turn to turn.
     pub fn in_turn(&mut self, operators: bool) -> Vec<usize> {
         let (count, first) = (self.all.len(), self.first);
         if !operators {
@@ -143,14 +143,14 @@ impl Listeners {
         open.map(|(index, _)| ListenerId(index)).collect()
     }
 
-    /// Marks a listener as ready if it is open, whatever it pauses for.
+    /// Marks a listener as ready if it is open, and ends its own pause.
     pub fn ask(&mut self, index: usize) {
         if let Some(listener) = self.all.get_mut(index) {
             (listener.ready, listener.paused_until) = (listener.open, None);
         }
     }
 
-    /// True exactly when a listener may have another connection, now that it was asked.
+    /// True exactly when a listener may have another connection, after [`Listeners::ask`].
     pub fn may_have_more(&self, index: usize) -> bool {
         self.all.get(index).is_some_and(|listener| listener.accepts_at([None; 2]) == Tick::ZERO)
     }
@@ -160,7 +160,7 @@ impl Listeners {
         self.all[index].accepts_at(self.pauses()) <= now
     }
 
-    /// Until when listeners pause that are not paused by themselves.
+    /// Until when listeners with TLS pause, and shared ones are left to others.
     const fn pauses(&self) -> [Option<Tick>; 2] {
         [self.secure_paused_until, self.left_until]
     }
@@ -170,22 +170,22 @@ impl Listeners {
         self.all[index].port.is_shared
     }
 
-    /// Leaves those that are shared to other event loops until then.
+    /// Leaves shared listeners to other event loops until this time.
     pub const fn leave_to_others(&mut self, until: Tick) {
         self.left_until = Some(until);
     }
 
-    /// True exactly when TLS is spoken at a listener.
+    /// True exactly when a listener is for TLS.
     pub fn is_secure(&self, index: usize) -> bool {
         self.all[index].port.is_secure
     }
 
-    /// Pauses the listeners where TLS is spoken, because there are too many handshakes.
+    /// Pauses the listeners with TLS, because the limit on handshakes is reached.
     pub fn pause_secure(&mut self, now: Tick) {
         self.secure_paused_until = Some(now.after(PAUSE));
     }
 
-    /// Ends that pause, because a handshake is over.
+    /// Ends the pause of listeners with TLS, because a handshake has ended.
     pub const fn resume_secure(&mut self) {
         self.secure_paused_until = None;
     }
@@ -193,7 +193,7 @@ impl Listeners {
     /// Accepts a connection at a listener. None if none is waiting.
     ///
     /// # Errors
-    /// Those of `accept`, such as no descriptor left.
+    /// Any error of `accept`, such as that no descriptor is left.
     pub fn accept<N: Net>(&mut self, index: usize, net: &mut N) -> io::Result<Option<Accepted>> {
         let Ok(id) = u16::try_from(index) else { panic!("a listener's id has 16 bits") };
         let listener = &mut self.all[index];
@@ -203,18 +203,20 @@ impl Listeners {
                 listener.ready = false;
                 Ok(None)
             }
-            // The client left before it was accepted. That is no problem of ours.
+            // The client left before it was accepted, which is not a failure to accept.
             Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => Ok(None),
             Err(e) => Err(e),
         }
     }
 
-    /// Ends the pause of a listener, because accepting has succeeded. Returns what to log of that.
+    /// Ends the pause of a listener, because accepting has succeeded. Returns what to log if it was
+    /// paused.
     pub fn resume(&mut self, index: usize) -> Option<&'static str> {
         self.all[index].paused_until.take().map(|_| "accept resumed")
     }
 
-    /// Pauses a listener, because accepting has failed. Returns what to log if it did not pause.
+    /// Pauses a listener, because accepting has failed. Returns what to log if it was not paused
+    /// yet.
     pub fn pause(&mut self, index: usize, error: &io::Error, now: Tick) -> Option<String> {
         let paused = self.all[index].paused_until.replace(now.after(PAUSE));
         let why = || format!("accept failed, pausing {PAUSE:?}: {}", descriptors::explain(error));

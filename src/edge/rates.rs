@@ -1,8 +1,8 @@
-//! Limits on how fast requests come: from a client address, with a key, and to an api as a whole.
+//! Limits on the rate of requests: from a client address, with a key, and to a whole api.
 //!
-//! An address is judged before anything else that costs something, so that keys cannot be guessed
-//! faster than that. The other two are for requests that may come in: whoever may not uses up
-//! nothing of an api. A request that one of them refuses counts for neither.
+//! The rate of an address is checked before anything that costs something, so that keys cannot be
+//! guessed any faster. The other two rates count only authorised requests, so others use up nothing
+//! of an api's rate. A request that one of these two refuses counts for neither.
 //!
 //! What is left of a rate survives a reload that does not change it.
 
@@ -16,8 +16,8 @@ use crate::time::Tick;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Maximum number of addresses that are known, of all apis. Beyond that the least recently heard of
-/// is forgotten.
+/// Maximum number of addresses remembered for all apis. Beyond that the least recently used is
+/// forgotten.
 const ADDRESSES_MAX: usize = 1 << 16;
 
 /// What is left of all rates. See the module.
@@ -38,7 +38,7 @@ struct ApiRates {
     /// The rate of the api as a whole, and what is left of it.
     whole: Option<(Rate, Bucket)>,
     per_ip: Option<Rate>,
-    /// Stands for the api and its rate for addresses. No other ever has the same.
+    /// Identifies the api and its rate for addresses, and is never used again for another.
     number: u32,
 }
 
@@ -51,7 +51,7 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// Takes over a configuration. What is used of a rate that it has, too, stays so.
+    /// Takes over a configuration. What is left of unchanged rates is kept.
     pub fn update(&mut self, config: &Config) {
         let mut known = std::mem::take(&mut self.apis);
         for api in &config.apis {
@@ -81,11 +81,11 @@ impl Rates {
         self.keys = left;
     }
 
-    /// Counts a request for the api of this name by the address of its client, which is None on a
-    /// Unix socket.
+    /// Counts a request to the api with this name towards the rate of the client's address, which
+    /// is None on a Unix socket.
     ///
     /// # Errors
-    /// The rate of the address is exceeded.
+    /// If the rate of the address is exceeded.
     pub fn admit_address(
         &mut self,
         api: &str,
@@ -97,17 +97,17 @@ impl Rates {
         let holder = (rates.number, Network::of(client));
         let bucket = self.addresses.get(holder);
         let after = bucket.after_one(rate, now);
-        // Whoever is refused is not forgotten the sooner.
+        // A refusal also counts as recent use, so that the address is not forgotten sooner.
         self.addresses.put(holder, after.unwrap_or(bucket), now);
         after
             .map(|_| ())
             .map_err(|exceeded| LocalReply::over_rate(Cause::MaxRequestsPerIp, exceeded))
     }
 
-    /// Counts a request that may come in, for its key and for the api of this name.
+    /// Counts an authorised request towards the rates of its key and of the api with this name.
     ///
     /// # Errors
-    /// One of the rates is exceeded.
+    /// If one of the rates is exceeded.
     pub fn admit(&mut self, api: &str, key: Option<&Key>, now: Tick) -> Result<(), LocalReply> {
         let key = key.and_then(|key| Some((key.hash, key.max_requests?)));
         let after = key.map(|key| {
@@ -126,8 +126,8 @@ impl Rates {
         Ok(())
     }
 
-    /// The number of addresses that are known, and how many were forgotten, for lack of room, while
-    /// they still mattered. None if no api has a rate for them.
+    /// The number of addresses remembered, and how many were forgotten for lack of room although
+    /// they still mattered. None if no api has a rate for addresses.
     pub fn addresses(&self) -> Option<(usize, u64)> {
         let any = self.apis.values().any(|api| api.per_ip.is_some());
         any.then(|| (self.addresses.len(), self.addresses.forgotten()))

@@ -1,14 +1,13 @@
-//! Choosing which session to close when there is no room for a new client: the one that loses
-//! least.
+//! Chooses which session to close when there is no room for a new client: the one that loses least.
 //!
-//! First come those whose TLS handshake is not over, then sessions that have sent their last
-//! response and only wait for the client's end, then those idle between two requests, then those
-//! that have never sent a byte; of each kind, the one that has been so for longest. All but the
-//! idle are left alone for a second, because what they wait for may still be on its way. So silent
-//! connections can fill all places for at most a second.
+//! The order is: sessions in a TLS handshake; sessions that have sent their last response and only
+//! wait for the client to close; sessions that are idle between two requests; and sessions that
+//! have never received a byte. Of each kind, the one that has been in that state for longest comes
+//! first. All but the idle are spared for a second, because what they wait for may still be on its
+//! way. So silent connections can fill all places for at most a second.
 //!
-//! An event loop closes sessions of its own only. If it has none to close, another one does so for
-//! whoever comes next ([`super::Edge::take_lack`]).
+//! An event loop closes only its own sessions. If it has none to close, another loop makes room for
+//! the next client ([`super::Edge::take_lack`]).
 
 use super::row::Row;
 use crate::session::{Session, State};
@@ -17,21 +16,22 @@ use crate::tasks::Tasks;
 use crate::time::Tick;
 use std::time::Duration;
 
-/// How long to read on after our last byte. Closing with unread input would reset the connection
-/// and lose the byte.
+/// How long to go on reading after our last byte. Closing with unread input would reset the
+/// connection, and the byte could be lost.
 pub const LINGER: Duration = Duration::from_secs(5);
 
-/// How long a connection is left alone after it was accepted or after its last response.
+/// How long a connection is spared after it was accepted, or after its last response.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The number of sessions of each kind to examine for one of which nothing was just heard.
+/// How many sessions of each kind are examined, at most, to find one that has not just received
+/// something.
 const LOOKS: usize = 64;
 
 /// The sessions that may be closed to make room for others.
 #[derive(Debug, Default)]
 pub struct Reclaimable {
-    /// Those whose handshake is not over, and that will be told that there is no room. They take
-    /// the place of a handshake, but of no client.
+    /// Those in a handshake that will be refused for lack of room. They count as handshakes, but
+    /// not as clients.
     turned_away: Row,
     shaking: Row,
     lingering: Row,
@@ -40,8 +40,8 @@ pub struct Reclaimable {
 }
 
 impl Reclaimable {
-    /// The row for a session of this kind. None for one that is being served, or that takes no
-    /// place from others.
+    /// The row for a session in this state. None if it is being served, or takes no place from
+    /// others.
     fn row_of(&mut self, session: &Session) -> Option<&mut Row> {
         if session.service.is_for_operators() {
             return None;
@@ -58,7 +58,7 @@ impl Reclaimable {
         }
     }
 
-    /// Adds a session that has entered a state in which it may be closed.
+    /// Adds a session that has entered a state in which it may be closed to make room.
     pub fn add(&mut self, sessions: &mut Tasks<Session>, key: Key<Session>) {
         if let Some(row) = self.row_of(&sessions[key]) {
             row.push(sessions, key);
@@ -81,15 +81,15 @@ impl Reclaimable {
             .sum()
     }
 
-    /// The session that loses least if it is closed now.
+    /// The session that loses least by being closed now.
     pub fn choose(&mut self, sessions: &mut Tasks<Session>, now: Tick) -> Option<Key<Session>> {
         let Reclaimable { turned_away: _, shaking, lingering, idle, silent } = self;
         let mut rows = [shaking, lingering, idle, silent].into_iter();
         rows.find_map(|row| choose(row, sessions, now))
     }
 
-    /// The session whose handshake takes longest, if it may be closed to make room for another. One
-    /// that would only be told that there is no room comes first.
+    /// The session that has been in a handshake for longest, if it may be closed to make room for
+    /// another. Those that would be refused anyway come first.
     pub fn choose_handshake(
         &mut self,
         sessions: &mut Tasks<Session>,
@@ -100,7 +100,7 @@ impl Reclaimable {
     }
 }
 
-/// The first of a row that may be closed now.
+/// The first session of a row that may be closed now.
 fn choose(row: &mut Row, sessions: &mut Tasks<Session>, now: Tick) -> Option<Key<Session>> {
     for _ in 0..LOOKS {
         let key = row.first(sessions)?;
@@ -113,8 +113,8 @@ fn choose(row: &mut Row, sessions: &mut Tasks<Session>, now: Tick) -> Option<Key
     None
 }
 
-/// True exactly when a session may just have received a request. It is in the run queue then, but
-/// one that is there may also have been told that its socket takes more, as each is that is new.
+/// True exactly when a session may just have received a request. Then it is in the run queue, but
+/// it may also be there because its socket has become writable, as every new one does.
 fn has_just_spoken(sessions: &Tasks<Session>, key: Key<Session>) -> bool {
     let session = &sessions[key];
     sessions.is_queued(key) && (session.is_shaking_hands() || session.conn.has_input())
@@ -152,7 +152,7 @@ mod tests {
             key
         });
         assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), Some(keys[0]));
-        // That its socket takes more says nothing of its client.
+        // A writable socket says nothing about the client.
         sessions[keys[0]].conn.ready.set(Ready::WRITE);
         sessions.wake(keys[0]);
         assert_eq!(reclaimable.choose(&mut sessions, Tick::ZERO), Some(keys[0]));

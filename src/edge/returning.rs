@@ -1,30 +1,31 @@
-//! How far apart clients come back that are told when to.
+//! How far apart clients are told to reconnect.
 //!
-//! Who speaks TLS costs the event loop a handshake, and everybody else waits for that. So those who
-//! leave together are told times that are far enough apart, wherever they go then: to this process
-//! when its upstream is back, or to the one that takes its place.
+//! A client that reconnects with TLS costs the event loop a handshake, for which all others wait.
+//! So clients that leave together are told times that are far enough apart, wherever they go then:
+//! to this process when its upstream is back, or to the one that replaces it.
 
 use crate::time::Tick;
 use std::time::Duration;
 
-/// What part of the loop's time the handshakes of all that come back may take: a quarter.
+/// The reciprocal of the share of the loop's time that handshakes of reconnecting clients may take.
 const PART: u32 = 4;
 
-/// How long it is remembered how many there were. While they leave, fewer and fewer are left.
+/// How long the highest number of clients is remembered: while they leave, there are fewer and
+/// fewer.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// The clients that may come back. See the module.
+/// How many clients may reconnect. See the module.
 #[derive(Debug, Default)]
 pub struct Returning {
-    /// The most that spoke TLS at one time, of late.
+    /// The highest number of recent connections with TLS.
     most: usize,
-    /// When there were that many.
+    /// When that number was reached.
     at: Tick,
 }
 
 impl Returning {
-    /// Over how long a time to spread the returns of clients, `secure` of which speak TLS now, if a
-    /// handshake takes as long as this.
+    /// The time over which to spread the reconnects of clients, if `secure` of them use TLS now and
+    /// each handshake takes this long.
     pub fn spread(&mut self, secure: usize, handshake: Duration, now: Tick) -> Duration {
         if secure >= self.most || now.since(self.at) >= REMEMBERED {
             (self.most, self.at) = (secure, now);
@@ -47,7 +48,7 @@ mod tests {
         let (mut returning, rsa) = (Returning::default(), Duration::from_millis(1));
         assert_eq!(returning.spread(0, rsa, at(0)), Duration::ZERO);
         assert_eq!(returning.spread(9000, rsa, at(10)), Duration::from_secs(36));
-        // They leave, and each is told as much as the first one.
+        // While they leave, the time is the same for the last as for the first.
         assert_eq!(returning.spread(1, rsa, at(60_009)), Duration::from_secs(36));
         assert_eq!(returning.spread(1, rsa, at(60_010)), Duration::from_millis(4));
         assert_eq!(returning.spread(2, rsa, at(60_011)), Duration::from_millis(8));

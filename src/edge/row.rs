@@ -1,7 +1,7 @@
 //! A list of sessions in the order in which they were added.
 //!
-//! It is a ring of links inside the sessions themselves, in the states that have room for them. So
-//! it needs no memory, a session leaves it in constant time, and it never contains stale entries.
+//! It is a ring of links inside the sessions, in the states that have fields for them. So it needs
+//! no memory of its own, a session leaves it in constant time, and it never contains stale entries.
 
 use crate::session::{Links, NOBODY, Session};
 use crate::slab::Key;

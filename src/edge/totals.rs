@@ -1,4 +1,4 @@
-//! What is counted and limited for the process, whichever event loop a client is in.
+//! Counts and limits of the process, whichever event loop a client is in.
 
 use super::rates::Rates;
 use crate::auth::Hash;
@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Totals {
     /// The number of client connections, without those that are being refused.
     clients: Places,
-    /// How many of them are those of the demo, which one event loop has alone.
+    /// How many of them are connections to the demo, which only one event loop has.
     demo: AtomicUsize,
     /// The open event streams by key, where that is limited.
     pub key_streams: Quota<Hash>,
-    /// What is left of the limits on how fast requests come.
+    /// What is left of the limits on request rates.
     pub rates: Locked<Rates>,
 }
 
@@ -25,18 +25,18 @@ impl Totals {
         self.clients.taken()
     }
 
-    /// The number of client connections that any event loop may have, without those that are being
-    /// refused.
+    /// The number of client connections that any event loop could have, without those that are
+    /// being refused.
     pub(super) fn divisible(&self) -> usize {
         self.clients().saturating_sub(self.demo.load(Ordering::Relaxed))
     }
 
-    /// Counts a client of the demo, who has a place.
+    /// Counts a client of the demo, which has a place.
     pub(super) fn note_demo_begun(&self) {
         self.demo.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a client of the demo no more.
+    /// Stops counting a client of the demo.
     pub(super) fn note_demo_over(&self) {
         self.demo.fetch_sub(1, Ordering::Relaxed);
     }
