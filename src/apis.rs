@@ -1,5 +1,5 @@
-//! The state of each api that outlives a configuration: where its requests go, its open event
-//! streams, what pages may read, and its counters.
+//! The state of each api that outlives a configuration: its upstream, its open event streams, its
+//! CORS grants, and its counters.
 
 mod directory;
 mod recent;
@@ -30,36 +30,37 @@ pub struct ApiState {
     pub upstream: Key<Upstream>,
     /// Its counters.
     pub stats: Rc<ApiStats>,
-    /// What is counted and remembered for it in all event loops.
+    /// What all event loops count and remember for it together.
     pub totals: Arc<ApiTotals>,
-    /// What its upstream last let pages of other origins read, where no `[api.cors]` says so.
+    /// What its upstream last allowed pages of other origins to read, for apis without
+    /// `[api.cors]`.
     pub grants: Grants,
-    /// The fingerprints of requests that were opened as event streams before the upstream had
-    /// answered, and whose answers were none. They are not answered early again: a browser's
-    /// EventSource gives up when it sees such an answer, but behind a head of ours it does not see
-    /// it, and would come back for ever.
+    /// The fingerprints of requests that were answered early as event streams, although the
+    /// upstream's response then was not one. They are not answered early again: a browser's
+    /// EventSource gives up when it sees such a response, but behind our head it does not see it,
+    /// and would reconnect for ever.
     pub unstreamed: Recent<u64, ()>,
-    /// Where the streams are that its clients share.
+    /// Which event loops have its shared streams.
     pub directory: Arc<Directory>,
-    /// When the streams that wait for the upstream ask it again, all together.
+    /// When the streams that wait for the upstream ask it again.
     pub waking: Waking,
-    /// The server that is asked which requests may come in, if one is.
+    /// The auth server, if there is one.
     pub auth: Option<AuthServer>,
 }
 
-/// A server that is asked which requests may come in, and what it has said.
+/// An auth server, and its verdicts.
 #[derive(Debug)]
 pub struct AuthServer {
-    /// The upstream that leads to it.
+    /// Its upstream.
     pub upstream: Key<Upstream>,
-    /// Its answers that still hold.
+    /// Its verdicts that are still valid.
     pub verdicts: Verdicts,
-    /// How it was asked for them.
+    /// The settings under which they were given.
     asked: ForwardAuth,
 }
 
 impl ApiState {
-    /// Creates the state of an api, with nothing but its name and its upstream.
+    /// Creates the state of an api with this upstream, and with nothing remembered.
     pub fn new(api: &Api, upstream: Key<Upstream>, totals: &Totals, stats: &mut Stats) -> ApiState {
         let name = &api.name;
         ApiState {
@@ -75,8 +76,7 @@ impl ApiState {
         }
     }
 
-    /// True exactly when this upstream leads to the server that is asked which requests may come
-    /// in.
+    /// True exactly when this is the upstream of the auth server.
     fn asks(&self, upstream: Key<Upstream>) -> bool {
         self.auth.as_ref().is_some_and(|auth| auth.upstream == upstream)
     }
@@ -91,14 +91,13 @@ pub struct Apis {
 }
 
 impl Apis {
-    /// No apis yet. What is counted for them in all event loops is in `totals`.
+    /// No apis yet. `totals` has what all event loops count together.
     pub fn new(totals: Arc<Totals>) -> Apis {
         Apis { states: Slab::new(), in_order: Vec::new(), totals }
     }
 
-    /// Takes over the apis of a configuration. The state of an api stays with its name as long as
-    /// it has the same endpoints. The state of any other api is removed, and its idle connections
-    /// are closed.
+    /// Takes over the apis of a configuration. An api keeps its state while its name and endpoints
+    /// stay the same. All other states are removed, and their idle connections are closed.
     pub fn update<N: Net>(
         &mut self,
         config: &Config,
@@ -125,7 +124,7 @@ impl Apis {
                 former.extend(state.auth.map(|auth| auth.upstream));
             }
         }
-        // An api with other endpoints may still ask the same server.
+        // An api with other endpoints may still have the same auth server.
         let asked = |key: &Key<Upstream>| self.states.iter().any(|(_, state)| state.asks(*key));
         for key in former.into_iter().filter(|key| !asked(key)) {
             pool.remove_upstream(key, io);
@@ -145,7 +144,7 @@ impl Apis {
         let key = match known {
             Some((key, _)) => key,
             None => {
-                // What replicas know they know, if they are still there. So the totals stay.
+                // The totals stay: replicas that still exist still know their clients.
                 let state = ApiState::new(api, upstream, &self.totals, stats);
                 self.states.insert(state)
             }
@@ -156,8 +155,8 @@ impl Apis {
         key
     }
 
-    /// Takes over which server is asked for an api. Returns the upstream of the one before if it is
-    /// another one.
+    /// Takes over the auth server of an api. Returns the upstream of the previous one if that was
+    /// another.
     fn update_auth<N: Net>(
         &mut self,
         key: Key<ApiState>,
@@ -182,7 +181,7 @@ impl Apis {
         self.in_order[usize::from(index)]
     }
 
-    /// The index of an api in the present configuration, if it is in it.
+    /// The index of an api in the present configuration, if it has it.
     pub fn index_of(&self, key: Key<ApiState>) -> Option<usize> {
         self.in_order.iter().position(|known| *known == key)
     }
@@ -197,7 +196,7 @@ impl Apis {
         self.states.get_mut(key)
     }
 
-    /// True exactly when a permit is counted for one of the apis that are served.
+    /// True exactly when a permit is counted for one of the present apis.
     #[cfg(feature = "sim")]
     pub fn count(&self, permit: &Permit) -> bool {
         self.in_order().any(|(_, state)| permit.is_of(&state.totals))

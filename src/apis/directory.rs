@@ -1,7 +1,7 @@
-//! Which event loop has the upstream stream that clients share, and what is known of such streams.
+//! Which event loop has which shared upstream stream, and what is known of such streams.
 //!
-//! The loop whose client asks first for a stream claims it, and has it until its name is given up.
-//! Those of other loops find its [`Place`]. It is asked once for each client that asks for a
+//! The loop whose client asks for a stream first claims it, and has it until the name is given up.
+//! Other loops find its [`Place`]. The directory is used once for each client that asks for a
 //! stream, and never for an event.
 
 use super::recent::Recent;
@@ -13,58 +13,58 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-/// The name of a stream: two requests with the same one are the same to the upstream.
+/// The name of a stream. Requests with the same name are identical for the upstream.
 pub type Name = [u8; 32];
 
-/// The shared streams of an api that leads to the same endpoints. See the module.
+/// The shared streams of an api, while it has the same endpoints. See the module.
 #[derive(Debug, Default)]
 pub struct Directory(Locked<Streams>);
 
 #[derive(Debug, Default)]
 struct Streams {
     claimed: BTreeMap<Name, Vec<(Sharing, Place)>>,
-    /// The number of those.
+    /// The number of claimed streams with a name.
     count: usize,
-    /// The number of claims without a name: of streams that are over and still read.
+    /// The number of claims whose name was given up: their streams have ended, but are still being
+    /// read.
     over: usize,
-    /// The names of streams that are not to be shared, and why. Whether an answer is the same for
-    /// everybody is known only when it is there; behind one that was not, nobody waits for the
-    /// next.
+    /// The names of streams that must not be shared, and why. Only a response shows whether it is
+    /// the same for all clients; after one that was not, no client has to wait for the next.
     vetoes: Recent<Name, Veto>,
-    /// The last events of shared streams that are over, and the upstream's ids of these, by the
-    /// epoch of their own (`ids = "own"`).
+    /// The numbers of the last events of ended shared streams, and the upstream's ids of these
+    /// events, by the epoch of our own ids (`ids = "own"`).
     last_ids: Recent<u64, (u64, Arc<[u8]>)>,
 }
 
-/// Where a stream is.
+/// The location of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The event loop that has it.
     pub event_loop: usize,
-    /// The id of the request for it.
+    /// The id of the request for the stream.
     pub id: u64,
-    /// The epoch of its ids, if these are not the upstream's.
+    /// The epoch of its ids, if these are our own.
     pub epoch: Option<u64>,
 }
 
 /// Why a stream cannot be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// Somebody was faster, here.
+    /// It is claimed already, at this place.
     At(Place),
-    /// There are as many shared streams as there may be.
+    /// The limit on shared streams is reached.
     Full,
 }
 
 impl Directory {
-    /// Where the stream of this name is, that is shared on these terms.
+    /// The place of the stream with this name that is shared under these settings.
     pub fn find(&self, name: &Name, terms: &Sharing) -> Option<Place> {
         self.0.with(|streams| streams.find(name, terms))
     }
 
-    /// Claims the stream of this name, which will be at `place`, if fewer than `max` are claimed.
-    /// As many again may be over and still be read: otherwise those who come back when a stream has
-    /// ended would have to wait for the slowest.
+    /// Claims the stream with this name, which will be at `place`, if fewer than `max` are claimed.
+    /// As many again may have ended and still be read: otherwise clients that reconnect after the
+    /// end of a stream would have to wait for the slowest reader.
     ///
     /// # Errors
     /// [`Claimed`].
@@ -88,23 +88,23 @@ impl Directory {
         })
     }
 
-    /// Remembers that the stream of this name is not to be shared.
+    /// Remembers that the stream with this name must not be shared.
     pub fn note_veto(&self, name: Name, veto: Veto, now: Tick) {
         self.0.with(|streams| streams.vetoes.note(name, veto, now));
     }
 
-    /// Why the stream of this name is not to be shared, if that is known.
+    /// Why the stream with this name must not be shared, if that is known.
     pub fn veto(&self, name: &Name, now: Tick) -> Option<Veto> {
         self.0.with(|streams| streams.vetoes.find(name, now))
     }
 
-    /// Remembers the number of the last event of a stream that is over, and the upstream's id of
-    /// it, by the epoch of its own.
+    /// Remembers the number of the last event of an ended stream, and the upstream's id of it, by
+    /// the epoch of our own ids.
     pub fn note_last_id(&self, epoch: u64, (number, id): (u64, &[u8]), now: Tick) {
         self.0.with(|streams| streams.last_ids.note(epoch, (number, id.into()), now));
     }
 
-    /// The last event of the stream that had this epoch, if that is known.
+    /// The number and the upstream's id of the last event of the stream with this epoch, if known.
     pub fn last_id(&self, epoch: u64, now: Tick) -> Option<(u64, Arc<[u8]>)> {
         self.0.with(|streams| streams.last_ids.find(&epoch, now))
     }
@@ -116,7 +116,7 @@ impl Streams {
         known.find(|(others, _)| others == terms).map(|(_, place)| *place)
     }
 
-    /// Forgets the place of the stream with this id. False if it has none.
+    /// Forgets the place of the stream with this id. False if there is none.
     fn forget(&mut self, name: &Name, id: u64) -> bool {
         let Some(known) = self.claimed.get_mut(name) else { return false };
         let before = known.len();
@@ -130,8 +130,8 @@ impl Streams {
     }
 }
 
-/// The claim to a stream. Whoever asks for it finds its place, until the name is given up. It
-/// counts until it is dropped: what the stream has left takes memory for as long as somebody reads.
+/// The claim to a stream. The stream's place can be found until the name is given up. The claim
+/// counts until it is dropped, because the stream's log takes memory while it is being read.
 pub struct Claim {
     directory: Arc<Directory>,
     name: Name,
@@ -139,7 +139,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Whoever asks for the stream from now on does not find it. False if that was so before.
+    /// Makes sure that the stream is not found from now on. False if that was so before.
     pub fn give_up_name(&self) -> bool {
         self.directory.0.with(|streams| {
             let had_name = streams.forget(&self.name, self.id);
@@ -165,7 +165,7 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// The directories of all apis. They stay while some event loop serves the api.
+/// The directories of all apis. Each exists while an event loop serves the api.
 #[derive(Debug, Default)]
 pub struct Directories(Locked<Vec<Known>>);
 
@@ -188,7 +188,8 @@ impl Known {
 }
 
 impl Directories {
-    /// The directory of an api: of one with its name, and the same endpoints.
+    /// The directory of an api. It is the same for apis with the same name, endpoints and TLS
+    /// settings.
     pub fn of(&self, api: &Api) -> Arc<Directory> {
         self.0.with(|all| {
             all.retain(|known| known.directory.strong_count() > 0);
@@ -236,7 +237,7 @@ mod tests {
             |name: u8, more, id, max| directory.claim([name; 32], terms(more), place(id), max);
         let first = claim(1, "", 1, 9).unwrap();
         assert_eq!(claim(1, "", 2, 9).unwrap_err(), Claimed::At(place(1)));
-        // One of other terms is another one.
+        // The same name under other settings is another stream.
         let second = claim(1, "log_events = 7", 3, 9).unwrap();
         assert_eq!(claim(2, "", 4, 2).unwrap_err(), Claimed::Full);
         assert_eq!(directory.find(&[1; 32], &terms("")), Some(place(1)));
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(empty, (0, 0, 0));
     }
 
-    /// However many threads ask at once, one has it.
+    /// If several threads claim a stream at once, only one gets it.
     #[test]
     fn one_thread_has_a_stream() {
         let directory = Arc::new(Directory::default());

@@ -1,18 +1,19 @@
-//! What the answers to requests have shown in the last minute.
+//! What responses have shown about requests in the last minute.
 //!
-//! Who asks the same again soon is treated by it. After a minute another answer is worth a try.
+//! It decides how a repeated request is treated. After a minute, a different response is worth a
+//! try.
 
 use crate::time::Tick;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How long something is remembered. An EventSource comes back within seconds.
+/// How long something is remembered. An EventSource reconnects within seconds.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// Maximum number of requests remembered for one api. Another one replaces the oldest.
+/// Maximum number of requests remembered for one api. A further one replaces the oldest.
 const REQUESTS_MAX: usize = 1024;
 
-/// What was learnt of requests, by what tells them apart, oldest first. See the module.
+/// What was learnt about requests, with their keys, oldest first. See the module.
 #[derive(Debug)]
 pub struct Recent<K, V>(VecDeque<(Tick, K, V)>);
 
@@ -23,7 +24,7 @@ impl<K, V> Default for Recent<K, V> {
 }
 
 impl<K: PartialEq, V: Clone> Recent<K, V> {
-    /// Remembers what was learnt of a request.
+    /// Remembers what was learnt about a request.
     pub fn note(&mut self, request: K, learnt: V, now: Tick) {
         let over = |(at, ..): &(Tick, K, V)| now.since(*at) >= KEPT;
         while self.0.len() >= REQUESTS_MAX || self.0.front().is_some_and(over) {
@@ -32,7 +33,7 @@ impl<K: PartialEq, V: Clone> Recent<K, V> {
         self.0.push_back((now, request, learnt));
     }
 
-    /// What was learnt last of a request, if that is remembered.
+    /// What was last learnt about a request, if that is remembered.
     pub fn find(&self, request: &K, now: Tick) -> Option<V> {
         let recent = self.0.iter().rev().take_while(|(at, ..)| now.since(*at) < KEPT);
         recent.into_iter().find(|(_, known, _)| known == request).map(|(.., learnt)| learnt.clone())

@@ -1,4 +1,4 @@
-//! What is counted and remembered for an api, whichever event loop its clients are in.
+//! What all event loops count and remember together for an api.
 
 use super::directory::Directories;
 use crate::locked::{Locked, Places};
@@ -7,13 +7,13 @@ use crate::sticky::{Secret, Sticky};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-/// The totals of all apis, by name. They stay while some event loop serves the api.
+/// The totals of all apis, by name. Each exists while an event loop serves the api.
 #[derive(Debug, Default)]
 pub struct Totals {
     apis: Locked<BTreeMap<String, Weak<ApiTotals>>>,
-    /// Where the streams are that clients share.
+    /// Which event loops have which shared streams.
     pub directories: Directories,
-    /// The key of the hashes by which replicas are known.
+    /// The key for hashes of replicas.
     pub secret: Secret,
 }
 
@@ -44,7 +44,7 @@ impl Totals {
 }
 
 impl ApiTotals {
-    /// Counts another event stream as open, if fewer than `max` are.
+    /// Counts another event stream as open, if fewer than `max` are open.
     pub fn permit(self: &Arc<Self>, max: usize) -> Option<Permit> {
         self.streams.take(max).then(|| Permit(Arc::clone(self)))
     }
@@ -61,7 +61,7 @@ impl ApiTotals {
 pub struct Permit(Arc<ApiTotals>);
 
 impl Permit {
-    /// True exactly when it is counted there.
+    /// True exactly when it is counted in these totals.
     #[cfg(feature = "sim")]
     pub fn is_of(&self, totals: &Arc<ApiTotals>) -> bool {
         Arc::ptr_eq(&self.0, totals)
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Whoever asks from whatever thread, there are never more than there may be.
+    /// However threads interleave, there are never more permits than the maximum.
     #[test]
     fn permits_are_exact_across_threads() {
         let (totals, max) = (Totals::default(), 3);
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!((one.streams(), totals.of("b").streams()), (2, 0));
         drop(permits);
         assert_eq!(other.streams(), 0);
-        // What nobody serves any more begins anew.
+        // Totals that no loop uses any more start from zero.
         let permit = one.permit(1);
         drop((one, other));
         assert!(permit.is_some_and(|permit| permit.0.streams() == 1));

@@ -1,8 +1,8 @@
-//! When the streams that wait for an upstream ask it again.
+//! When streams that wait for an upstream ask it again.
 //!
-//! Streams that have lost their upstream ask again after growing waits. When one of them is
-//! answered, the others need not wait any longer. They ask soon, spread over a time that is
-//! proportional to their number, and that doubles each time until a stream that was answered makes
+//! Streams that have lost their upstream ask again after growing waits. When one of them gets a
+//! response, the others need not wait any longer: they ask soon, spread over a time proportional to
+//! their number. This time doubles with each wake-up, until a stream that got a response makes
 //! progress.
 
 use crate::time::Tick;
@@ -22,30 +22,30 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub struct Waking {
     /// True exactly when streams may be waiting that were not woken yet.
     awaited: bool,
-    /// When the last of the woken streams asks.
+    /// When the last of the woken streams will ask.
     woken_until: Tick,
     /// How often streams were woken since one last made progress.
     wakes: u32,
 }
 
 impl Waking {
-    /// Notes that a stream is waiting after it asked in vain.
+    /// Notes that a stream is waiting after an unsuccessful attempt.
     pub const fn note_waiting(&mut self) {
         self.awaited = true;
     }
 
-    /// Notes that a stream made progress before it was lost again.
+    /// Notes that a stream made progress before it lost its upstream again.
     pub const fn note_progress(&mut self) {
         self.wakes = 0;
     }
 
-    /// True exactly when waiting streams are to be woken when the upstream answers. Never while
-    /// those that were woken last are still asking.
+    /// True exactly when waiting streams are to be woken when the upstream responds. Never while
+    /// those woken last are still asking.
     pub fn is_due(&self, now: Tick) -> bool {
         self.awaited && self.woken_until <= now
     }
 
-    /// Notes that the upstream has answered and `waiting` streams are woken. Returns the time over
+    /// Notes that the upstream has responded and `waiting` streams are woken. Returns the time over
     /// which to spread them.
     pub fn wake(&mut self, waiting: usize, now: Tick) -> Duration {
         let count = u32::try_from(waiting).unwrap_or(u32::MAX);
