@@ -493,7 +493,7 @@ fn as_a_plain_list_has_them() {
             let open = stage.open();
             assert!(open.iter().all(|open| *open <= max), "{open:?} of {max}");
             assert_eq!(stage.pool.miscounted(), None);
-            // An owner whose turn it is is called in the next turn at the latest.
+            // The owner whose turn it is has been called, or is in the next turn.
             if let Some(first) = list.first()
                 && let Has::Place(place) = stage.owners[*first]
                 && stage.pool.is_turn_of(place) == Some(true)

@@ -1,7 +1,7 @@
 //! The operator's questions to all event loops, one at a time.
 //!
-//! A stuck loop is not waited for for long. The answer then has what the others reported, names the
-//! silent loop, and contains its last known numbers where those only grow. Until that loop has
+//! A stuck loop delays an answer only briefly. The answer then has what the others reported, names
+//! the silent loop, and contains its last known numbers where those only grow. Until that loop has
 //! caught up it is neither asked nor waited for.
 
 use super::loops::Loops;
@@ -28,7 +28,7 @@ pub(super) struct Inquiries {
     kept: Vec<(usize, Part)>,
 }
 
-/// Who asks a question.
+/// The recipient of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum For {
     /// The operator whose request waits for the answer.

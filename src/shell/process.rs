@@ -547,8 +547,8 @@ impl Process {
         }
     }
 
-    /// Logs the result of a reload, and answers the operators who asked for it. The same errors of
-    /// a reload that no operator asked for are logged only once.
+    /// Logs the result of a reload, and answers the operators who asked for it. If no operator
+    /// asked for it, the same errors are logged only once.
     fn report_reload(&mut self, result: Result<(), String>) {
         let (status, sentence) = match result {
             Ok(()) => {

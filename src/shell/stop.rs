@@ -1,9 +1,9 @@
 //! How the process stops: when the drain is reported to the operator, and how long stuck event
 //! loops are waited for.
 //!
-//! They are not waited for for ever: the service manager kills the process after a time
-//! ([`config::Drain::stop_timeout`](crate::config::Drain::stop_timeout)), and then the last lines
-//! of the access log are lost.
+//! The wait is limited, because the service manager kills the process after a time
+//! ([`config::Drain::stop_timeout`](crate::config::Drain::stop_timeout)), and then the last access
+//! log lines are lost.
 
 use super::inquiries::ANSWER_WITHIN;
 use super::loops::{GiveUp, Loops};

@@ -128,7 +128,7 @@ pub fn listen(
 ) -> io::Result<Listener> {
     match address {
         ListenAddr::Tcp(address) => {
-            // An inherited socket remains in use by whoever passed it.
+            // The process that passed an inherited socket keeps using it.
             let (socket, is_own) = match inherited.tcp(*address) {
                 Some(listener) => (Socket::from(listener), false),
                 None => (bind_tcp(*address, reuse_port)?, true),
