@@ -10,8 +10,8 @@
 //! one is left.
 //!
 //! A backup gets requests only while no other endpoint that they could go to is good. One that is
-//! merely full is still good, and requests wait for it. An endpoint of weight 0 gets no requests at
-//! all.
+//! merely full is still good, and requests wait for it. An endpoint of weight 0 gets only requests
+//! of clients that it knows (`[api.sticky]`).
 //!
 //! Endpoints differ in host and port only. So a request's path is the same for all of them, and
 //! only its Host depends on the endpoint. Load is measured in connections in use, because each open
