@@ -3,29 +3,28 @@
 //!
 //! Tested over all bytes.
 
-/// True exactly when `byte` is a *tchar*, the character of a token: visible ASCII that is not a
-/// delimiter (RFC 9110 section 5.6.2).
+/// True if `byte` is a *tchar*, the character of a token: visible ASCII that is not a delimiter
+/// (RFC 9110 section 5.6.2).
 #[inline]
 pub const fn is_tchar(byte: u8) -> bool {
     let delimits = matches!(byte, b'"' | b'(' | b')' | b',' | b'/' | b':'..=b'@' | b'['..=b']');
     byte.is_ascii_graphic() && !delimits && !matches!(byte, b'{' | b'}')
 }
 
-/// True exactly when `text` is a token (RFC 9110 section 5.6.2).
+/// True if `text` is a token (RFC 9110 section 5.6.2).
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| is_tchar(byte))
 }
 
-/// True exactly when `byte` is HTAB, SP, VCHAR or obs-text. These are allowed in a field value (RFC
-/// 9110 section 5.5), in a reason phrase (RFC 9112 section 4) and, except `"` and `\`, in a quoted
+/// True if `byte` is HTAB, SP, VCHAR or obs-text. These are allowed in a field value (RFC 9110
+/// section 5.5), in a reason phrase (RFC 9112 section 4) and, except `"` and `\`, in a quoted
 /// string (RFC 9110 section 5.6.4).
 #[inline]
 pub const fn is_text(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }
 
-/// True exactly when `byte` is SP or HTAB, the characters of OWS, RWS and BWS (RFC 9110 section
-/// 5.6.3).
+/// True if `byte` is SP or HTAB, the characters of OWS, RWS and BWS (RFC 9110 section 5.6.3).
 #[inline]
 pub const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
@@ -52,8 +51,8 @@ pub fn trim(text: &[u8]) -> &[u8] {
     trim_end(trim_start(text))
 }
 
-/// True exactly when `byte` means the same in a URI whether or not it is percent-encoded (RFC 3986
-/// section 2.3).
+/// True if `byte` means the same in a URI whether or not it is percent-encoded (RFC 3986 section
+/// 2.3).
 #[inline]
 pub const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')

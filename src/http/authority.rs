@@ -41,8 +41,8 @@ impl<'b> Authority<'b> {
         is_host(host).then_some(Authority { text, host, port })
     }
 
-    /// True exactly when both name the same host and port, given the scheme's default port (RFC
-    /// 9110 section 4.2.3).
+    /// True if both name the same host and port, given the scheme's default port (RFC 9110 section
+    /// 4.2.3).
     pub fn agrees(&self, other: &Authority<'_>, default_port: u16) -> bool {
         let port = |authority: &Authority<'_>| authority.port.unwrap_or(default_port);
         self.host.eq_ignore_ascii_case(other.host) && port(self) == port(other)

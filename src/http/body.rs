@@ -75,7 +75,7 @@ impl BodyReader {
         Ok(Piece { start: 0, payload: len, consumed: len, ended: self.ended() })
     }
 
-    /// True exactly when the body is complete.
+    /// True if the body is complete.
     pub fn ended(&self) -> bool {
         match &self.0 {
             ReadState::Length(left) => *left == 0,
@@ -94,8 +94,8 @@ impl BodyReader {
         }
     }
 
-    /// True exactly when the peer may send its next request after this body, at a position not
-    /// known in advance.
+    /// True if the peer may send its next request after this body, at a position not known in
+    /// advance.
     pub fn is_followed_by_requests(&self) -> bool {
         matches!(&self.0, ReadState::Chunked(decoder) if decoder.is_of_request())
     }
@@ -199,18 +199,18 @@ impl BodyWriter {
         self.end();
     }
 
-    /// True exactly when the body is in the chunked coding and has not ended.
+    /// True if the body is in the chunked coding and has not ended.
     pub fn writes_chunks(&self) -> bool {
         matches!(self.0, WriteState::Body(BodyLength::Chunked))
     }
 
-    /// True exactly when the end of the body has been framed.
+    /// True if the end of the body has been framed.
     pub const fn ended(&self) -> bool {
         matches!(self.0, WriteState::Ended { .. })
     }
 
-    /// True exactly when the peer can tell a truncated body from a complete one. If it cannot, only
-    /// a connection reset makes the cut visible.
+    /// True if the peer can tell a truncated body from a complete one. If it cannot, only a
+    /// connection reset makes the cut visible.
     pub fn ends_visibly(&self) -> bool {
         match self.0 {
             WriteState::Body(length) => length != BodyLength::UntilClose,

@@ -15,13 +15,13 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// True exactly when a line with this name is not passed on.
+    /// True if a line with this name is not passed on.
     pub fn stop(&self, name: &str) -> bool {
         let mut removed = self.remove.iter();
         self.sets(name) || removed.any(|field| same_to_gateway(name, field))
     }
 
-    /// True exactly when a field of this name is set.
+    /// True if a field of this name is set.
     pub fn sets(&self, name: &str) -> bool {
         self.set.iter().any(|(field, _)| same_to_gateway(name, field))
     }

@@ -16,7 +16,7 @@
 //! - lines must not be mostly padding. Each line adds its length to a debt, and each chunk reduces
 //!   the debt by 32 bytes ([`LINE_FREE`]) and by its payload. The debt never falls below zero; at
 //!   16 KiB ([`DEBT_MAX`]) the message is refused. A bare size, leading zeros included, has at most
-//!   18 bytes and builds up no debt, so an upstream may send one byte a chunk for ever, as some
+//!   18 bytes and builds up no debt, so an upstream may send one byte per chunk forever, as some
 //!   text streams do. Only extensions longer than their payload add up, and those serve no purpose
 //!   except to make us read.
 //!
@@ -83,7 +83,7 @@ pub struct Piece {
     /// The number of bytes in the buffer that belong to this body: all of them, unless it has
     /// ended. Any bytes after these belong to the next message and are untouched.
     pub consumed: usize,
-    /// True exactly when the body is complete, including its trailer section.
+    /// True if the body is complete, including its trailer section.
     pub ended: bool,
 }
 
@@ -167,16 +167,16 @@ pub struct ChunkDecoder {
     trailers: Option<Box<Trailers>>,
     /// The number of bytes of the current size line so far.
     line: u16,
-    /// The padding debt, below [`DEBT_MAX`]. See the module.
+    /// The padding debt, below [`DEBT_MAX`]. See the module docs.
     debt: u16,
     state: State,
-    /// True exactly when a size line may end with blanks.
+    /// True if a size line may end with blanks.
     ends_with_blanks: bool,
 }
 
 const _: () = assert!(size_of::<ChunkDecoder>() <= 24);
 
-/// The trailer section, which nearly no message has.
+/// The trailer section, which almost no message has.
 #[derive(Debug, Default)]
 struct Trailers {
     lines: u8,
@@ -199,7 +199,7 @@ impl ChunkDecoder {
         ChunkDecoder { left: 0, trailers, line: 0, debt: 0, state, ends_with_blanks }
     }
 
-    /// True exactly when the body belongs to a request.
+    /// True if the body belongs to a request.
     pub const fn is_of_request(&self) -> bool {
         !self.ends_with_blanks
     }
@@ -232,7 +232,7 @@ impl ChunkDecoder {
         Ok(Piece { start, payload: end - start, consumed, ended: self.ended() })
     }
 
-    /// True exactly when the last chunk and the trailer section have been read.
+    /// True if the last chunk and the trailer section have been read.
     pub fn ended(&self) -> bool {
         self.state == State::Ended
     }

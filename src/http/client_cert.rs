@@ -1,5 +1,5 @@
-//! What an upstream is told about the certificate that a client has shown: RFC 9440, and the names
-//! that servers behind nginx and HAProxy know.
+//! The fields that tell an upstream which certificate a client presented: those of RFC 9440, and
+//! those that servers behind nginx and HAProxy know.
 //!
 //! All of these fields are reserved ([`is_reserved`](super::fields::is_reserved)), so none of them
 //! can come from a client.
@@ -9,22 +9,22 @@ use crate::base64;
 use crate::digits::HEX_DIGITS;
 use sha2::{Digest, Sha256};
 
-/// What a client has shown that was asked for a certificate.
+/// What a client presented when it was asked for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// Nothing, where that is enough.
+    /// No certificate, where none is required.
     Nothing,
     /// A certificate, which was verified.
     Certificate {
         /// The certificate in DER.
         der: Box<[u8]>,
-        /// Whose it is (RFC 4514), in visible ASCII characters and spaces. It may be empty.
+        /// The subject (RFC 4514), in visible ASCII characters and spaces. May be empty.
         subject: Box<str>,
     },
 }
 
 impl Shown {
-    /// Whose certificate it is, if it says that.
+    /// The subject of the certificate, if it has one.
     pub fn subject(&self) -> Option<&str> {
         match self {
             Shown::Certificate { subject, .. } if !subject.is_empty() => Some(subject),
@@ -81,6 +81,6 @@ mod tests {
         assert_eq!(written(&of("")), format!("{verify}{rest}"));
         assert_eq!(written(&Shown::Nothing), "X-SSL-Client-Verify: NONE\r\n");
         let names = whole.lines().map(|line| line.split(':').next().unwrap());
-        assert!(names.into_iter().all(is_about_client), "nobody else can set them");
+        assert!(names.into_iter().all(is_about_client), "clients cannot set them");
     }
 }

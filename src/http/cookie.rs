@@ -15,7 +15,7 @@ pub fn values<'b>(field: &'b [u8], name: &str) -> impl Iterator<Item = &'b [u8]>
 }
 
 /// The value that a Set-Cookie field gives to the cookie with this name (RFC 6265 section 4.1).
-/// None if it is about another one, or if the value is empty.
+/// None if it sets another cookie, or if the value is empty.
 pub fn set<'b>(field: &'b [u8], name: &str) -> Option<&'b [u8]> {
     let pair = field.split(|&byte| byte == b';').next()?;
     value(pair, name).filter(|value| !value.is_empty())

@@ -83,8 +83,7 @@ impl Carriers {
         }
     }
 
-    /// True exactly when this field line carries a key, or a CGI-style gateway could think that it
-    /// does.
+    /// True if this field line carries a key, or a CGI-style gateway could think that it does.
     pub fn take_line(&self, name: &str, value: &[u8]) -> bool {
         self.headers
             .iter()
@@ -92,7 +91,7 @@ impl Carriers {
             .any(|header| of_field(value).is_some() || !name.eq_ignore_ascii_case(header))
     }
 
-    /// True exactly when a field of this name carries keys, or a CGI-style gateway could think so.
+    /// True if a field of this name carries keys, or a CGI-style gateway could think so.
     pub fn is_header(&self, name: &str) -> bool {
         self.headers.iter().any(|header| same_to_gateway(name, header))
     }
@@ -171,7 +170,7 @@ mod tests {
         check(["X-Key", "", ""], &[("X_Key", "a"), ("Authorization", "b")], "", "-");
     }
 
-    /// Each of two APIs has a field of its own for the same key.
+    /// Two APIs each have their own field for the same key.
     #[test]
     fn in_one_of_several_fields() {
         let carriers = ["Authorization X-Api-Key", "", ""];

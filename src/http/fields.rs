@@ -36,8 +36,8 @@ pub const FIELDS_MAX: usize = 256;
 /// compared with every option, and no message needs more than a few.
 pub const CONNECTION_OPTIONS_MAX: usize = 32;
 
-/// The number of fields for which a [`FieldStore`] has room without an allocation: more than nearly
-/// all heads have. Room is filled before it is used, so more would cost each head more.
+/// The number of fields that a [`FieldStore`] holds without an allocation: enough for nearly all
+/// heads. All slots are filled before use, so more of them would slow down every head.
 const FIELDS_USUAL: usize = 24;
 
 /// Storage for the fields of a head while it is parsed.
@@ -56,7 +56,7 @@ impl<'b> FieldStore<'b> {
     /// Parses field lines, at most `fields_max`, and the empty line that ends `bytes`.
     ///
     /// # Errors
-    /// If they are malformed or too many, or if `bytes` ends before or behind that line.
+    /// If they are malformed or too many, or if `bytes` does not end with that line.
     pub(super) fn parse(
         &mut self,
         bytes: &'b [u8],
@@ -101,7 +101,7 @@ impl<'h, 'b> Fields<'h, 'b> {
         self.lines.iter().map(|field| (field.name, field.value))
     }
 
-    /// False only if no name of a field equals this one, or is [`same_to_gateway`].
+    /// False only if no field name equals this one or is [`same_to_gateway`].
     pub(super) const fn may_have_like(self, name: &str) -> bool {
         self.shapes.may_have(name)
     }
@@ -131,13 +131,13 @@ impl<'h, 'b> Fields<'h, 'b> {
         self.all(name).flat_map(elements)
     }
 
-    /// True exactly when there is one Content-Type and it says this media type, with any parameters
-    /// (RFC 9110 section 8.3).
+    /// True if there is one Content-Type and it names this media type, with any parameters (RFC
+    /// 9110 section 8.3).
     pub fn has_media_type(self, media_type: &str) -> bool {
         self.only("Content-Type").is_some_and(|said| parameters(said, media_type).is_some())
     }
 
-    /// True exactly when a field with this name lists `element`, compared case-insensitively.
+    /// True if a field with this name lists `element`, compared case-insensitively.
     pub fn lists(self, name: &str, element: &str) -> bool {
         self.elements(name).any(|listed| listed.eq_ignore_ascii_case(element.as_bytes()))
     }
@@ -160,7 +160,7 @@ pub fn write_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     }
 }
 
-/// True exactly when CGI-style gateways cannot tell `name` from `field`.
+/// True if CGI-style gateways cannot tell `name` from `field`.
 #[inline]
 pub fn same_to_gateway(name: &str, field: &str) -> bool {
     name.len() == field.len() && is_variable(name, field)
@@ -174,8 +174,8 @@ fn is_variable(name: &str, field: &str) -> bool {
 }
 
 /// The hop-by-hop fields, from client and upstream alike: those of RFC 9110 section 7.6.1, those
-/// for proxies (sections 11.7.1 and 11.7.2), which an origin or its stand-in cannot use, and the
-/// settings that accompany `Upgrade: h2c`.
+/// for proxies (sections 11.7.1 and 11.7.2), which an origin server or a gateway cannot use, and
+/// the settings that accompany `Upgrade: h2c`.
 pub const HOP_BY_HOP: [&str; 9] = [
     "Connection",
     "Keep-Alive",
@@ -229,7 +229,7 @@ fn is_one_of(name: &str, list: &[&str]) -> bool {
     list.iter().any(|listed| is_named(name, listed))
 }
 
-/// True exactly when `sent` is this field's name. The length alone nearly always rules it out.
+/// True if `sent` is this field's name. The length alone nearly always rules it out.
 #[inline]
 pub fn is_named(sent: &str, name: &str) -> bool {
     sent.len() == name.len() && sent.eq_ignore_ascii_case(name)
@@ -242,8 +242,8 @@ fn is_same_name(one: &[u8], other: &[u8]) -> bool {
     same_length && one.eq_ignore_ascii_case(other)
 }
 
-/// A filter over some field names, with one bit for a length and a first letter. A head is asked
-/// for some thirty names and has a handful, so the bit nearly always rules a name out.
+/// A filter over some field names, with one bit for a length and a first letter. Some thirty names
+/// are looked up in a head that has a handful, so the bit nearly always rules a name out.
 #[derive(Clone, Copy, Debug)]
 struct Shapes(u64);
 
@@ -298,7 +298,7 @@ impl Names {
         Some(all)
     }
 
-    /// True exactly when CGI-style gateways cannot tell `name` from one of these names.
+    /// True if CGI-style gateways cannot tell `name` from one of these names.
     fn list(&self, name: &str) -> bool {
         self.0.iter().any(|listed| {
             work::note(if listed.len() == name.len() { name.len() } else { 1 });
@@ -331,7 +331,7 @@ impl<'b> Nominated<'b> {
         (!names.is_empty()).then(|| Box::new(Names(names)))
     }
 
-    /// True exactly when the field with this name is hop-by-hop.
+    /// True if the field with this name is hop-by-hop.
     pub fn ends(&self, name: &str) -> bool {
         const SHAPES: Shapes = Shapes::of(&HOP_BY_HOP);
         if SHAPES.may_have(name) && is_one_of(name, &HOP_BY_HOP) {
@@ -343,8 +343,8 @@ impl<'b> Nominated<'b> {
     }
 }
 
-/// True exactly when the proxy writes or removes the field itself, or when it determines how a
-/// message is read. The operator can neither set nor remove such a field.
+/// True if the proxy writes or removes the field itself, or if it determines how a message is read.
+/// The operator can neither set nor remove such a field.
 pub fn is_reserved(name: &str) -> bool {
     const WRITTEN: [&str; 7] =
         ["Content-Length", "Host", "Via", "Date", "Expect", "Max-Forwards", "Trailer"];
@@ -403,7 +403,7 @@ const NOT_IN_TRAILERS: [&str; 40] = [
     "Content-Type",
 ];
 
-/// True exactly when a field with this name may appear in a trailer section.
+/// True if a field with this name may appear in a trailer section.
 pub fn allowed_in_trailers(name: &str) -> bool {
     let mut refused = NOT_IN_TRAILERS.iter().chain(&HOP_BY_HOP);
     !refused.any(|field| same_to_gateway(name, field)) && !is_about_client(name)

@@ -6,14 +6,14 @@
 //! the addresses of X-Forwarded-For are joined, because many servers read just one line.
 //!
 //! An upstream trusts X-Forwarded-For, -Proto, -Host and -Prefix, so a client must not be able to
-//! set them. Their values are kept and extended only if a trusted peer sent them. Of the other
-//! reserved fields ([`is_about_client`]) a trusted peer's are passed on, and all others dropped.
-//! Where clients are asked for a certificate, those about it are always ours ([`Shown`]).
+//! set them. Their values are kept and extended only if a trusted peer sent them. The other
+//! reserved fields ([`is_about_client`]) are passed on from a trusted peer, and dropped otherwise.
+//! If clients are asked for a certificate, the fields about it are always ours ([`Shown`]).
 //!
-//! Via is added only to requests: RFC 9110 section 7.6.3 requires it of gateways there, and leaves
-//! responses open. It carries the version that was received (`1.0 millstream` for a client of
-//! HTTP/1.0). Date is never changed, and added where there is none (section 6.6.1). Apart from its
-//! framing a response gets no other fields except those that are configured.
+//! Via is added only to requests: RFC 9110 section 7.6.3 requires it of gateways there, and makes
+//! it optional in responses. It carries the version that was received (`1.0 millstream` for a
+//! client of HTTP/1.0). Date is never changed, and is added if it is missing (section 6.6.1). Apart
+//! from framing fields, nothing else is added to a response unless it is configured.
 //!
 //! Tested by parsing what is written: it must mean the same, for valid and for odd heads.
 
@@ -53,7 +53,7 @@ pub struct Forward<'a> {
     pub host: Option<&'a str>,
     /// The address of the client's connection, unless it is a Unix socket.
     pub client: Option<IpAddr>,
-    /// True exactly when the client is a proxy whose X-Forwarded fields are trusted.
+    /// True if the client is a proxy whose X-Forwarded fields are trusted.
     pub peer_trusted: bool,
     /// The scheme that the client used.
     pub proto: &'a str,
@@ -61,20 +61,20 @@ pub struct Forward<'a> {
     pub stripped: &'a str,
     /// How the body is framed. Not [`BodyLength::UntilClose`].
     pub length: BodyLength,
-    /// True exactly when the protocols in [`RequestHead::upgrade`] are offered to the upstream.
+    /// True if the protocols in [`RequestHead::upgrade`] are offered to the upstream.
     pub upgrade: bool,
-    /// True exactly when the response must not be coded, because the boundaries of coded events
-    /// could not be found.
+    /// True if the response must not be coded, because the boundaries of coded events could not be
+    /// found.
     pub uncoded: bool,
-    /// True exactly when the connection is not to be reused.
+    /// True if the connection is not to be reused.
     pub close: bool,
     /// The operator's changes to the fields.
     pub changes: Option<&'a Changes>,
-    /// The id of the last event, if the request says it elsewhere than in its field.
+    /// The id of the last event, if the request carries it elsewhere than in its field.
     pub last_event_id: Option<&'a [u8]>,
     /// What to do with the request's key, if it needed one.
     pub key: Option<Handover<'a>>,
-    /// What the client has shown, if it was asked for a certificate.
+    /// What the client presented, if it was asked for a certificate.
     pub shown: Option<&'a Shown>,
 }
 
@@ -92,26 +92,26 @@ pub struct Handover<'a> {
 pub struct Respond<'a> {
     /// How the body is framed.
     pub length: BodyLength,
-    /// True exactly when the client may send another request on this connection. Ignored for an
-    /// interim response.
+    /// True if the client may send another request on this connection. Ignored for an interim
+    /// response.
     pub persistent: bool,
     /// The client's version.
     pub client_version: Version,
-    /// True exactly when this is the 101 that switches protocols.
+    /// True if this is the 101 that switches protocols.
     pub upgrade: bool,
-    /// The protocols that may be offered to an upstream. A 426 names those of them that it asks
-    /// for.
+    /// The protocols that may be offered to an upstream. A 426 lists those of them that the
+    /// upstream asks for.
     pub protocols: &'a [String],
     /// When the response was received: the Date for a final response that has none (RFC 9110
     /// section 6.6.1). None: add no Date.
     pub date: Option<&'a str>,
-    /// True exactly when intermediaries are asked not to buffer.
+    /// True if intermediaries are asked not to buffer.
     pub anti_buffering: bool,
     /// The operator's changes to the fields.
     pub changes: Option<&'a Changes>,
     /// The CORS fields that replace the upstream's. None: the upstream's are passed on.
     pub cors: Option<&'a OriginFields<'a>>,
-    /// The values of fields that replace the upstream's, by their names.
+    /// Values that replace those of the upstream's fields, by field name.
     pub replaced: &'a [(&'static str, Vec<u8>)],
 }
 
@@ -119,15 +119,15 @@ pub struct Respond<'a> {
 const OURS: [&str; 6] =
     ["Host", "Content-Length", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", PREFIX];
 
-/// Maximum number of bytes by which a head grows when it is written anew, beyond the half of it by
-/// which blanks make lists longer, and beyond what is configured, replaced, or told of the client:
-/// two for each line, and fields of ours. Most of it is for what `[api.cors]` may add.
+/// Maximum number of bytes by which a head grows when it is written anew: two for each line, and
+/// our own fields. Most of it is for what `[api.cors]` may add. Not included are blanks added to
+/// lists (at most half of the head), and what is configured, replaced, or about the client.
 pub const ADDED_MAX: usize = 4096;
 
-/// The field that says what was removed from the path.
+/// The field that carries the prefix removed from the path.
 pub const PREFIX: &str = "X-Forwarded-Prefix";
 
-/// The fields that, together with the request line, say who asks for what.
+/// The fields that, together with the request line, identify who requests what.
 const IDENTITY: [&str; 4] = ["Authorization", "Cookie", "X-Forwarded-For", "X-Forwarded-Host"];
 
 /// The head of a request that goes upstream, without the parts that may differ on each attempt: the
@@ -138,9 +138,9 @@ pub struct OutboundHead {
     bytes: Box<[u8]>,
     /// The offset at which to insert the endpoint's host, unless the client's is preserved.
     host_at: Option<usize>,
-    /// The lines that carry the id of the last event, which the client or the operator has given.
+    /// The lines that carry the id of the last event, set by the client or the operator.
     last_event_id: Vec<Range<usize>>,
-    /// True exactly when the operator sets or removes that id.
+    /// True if the operator sets or removes that id.
     is_id_ours: bool,
 }
 
@@ -155,8 +155,7 @@ impl OutboundHead {
         &self.bytes
     }
 
-    /// True exactly when the upstream is told what the operator says, and not which event a client
-    /// has seen.
+    /// True if the operator, not the client, determines which id the upstream gets.
     pub const fn is_id_ours(&self) -> bool {
         self.is_id_ours
     }
@@ -172,7 +171,7 @@ impl OutboundHead {
         OutboundHead { bytes: bytes.into(), last_event_id: Vec::new(), ..self }
     }
 
-    /// The same request, which had no such id, for what comes behind the event with this one.
+    /// The same request, which had no such id, for what follows the event with this one.
     pub fn continuing(self, id: &[u8]) -> OutboundHead {
         let mut bytes = self.bytes.into_vec();
         bytes.truncate(bytes.len() - b"\r\n".len());
@@ -183,7 +182,7 @@ impl OutboundHead {
         OutboundHead { bytes: bytes.into(), last_event_id: vec![line], ..self }
     }
 
-    /// The event behind which it asks, if [`OutboundHead::continuing`] has set one.
+    /// The id of the event that it continues after, if [`OutboundHead::continuing`] has set one.
     pub fn continues_behind(&self) -> Option<&[u8]> {
         let line = self.last_event_id.last().filter(|_| !self.is_id_ours)?;
         let line = &self.bytes[line.clone()];
@@ -191,9 +190,9 @@ impl OutboundHead {
         value.strip_suffix(b"\r\n")
     }
 
-    /// A number for who asks for what. It is the same for a client that repeats its request with
-    /// the same credentials, whatever else its head says: an id of the request, or of the last
-    /// event. Different requests have the same number only by chance.
+    /// A number that identifies who requests what. It stays the same if a client repeats its
+    /// request with the same credentials, even if a request id or the id of the last event differs.
+    /// Different requests have the same number only by chance.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let mut lines = self.bytes.split(|byte| *byte == b'\n');
@@ -209,10 +208,10 @@ impl OutboundHead {
 
     /// Appends the head for the endpoint with this `host`. `last_event_id` replaces the client's
     /// own value, as when a client reconnects to continue an event stream (WHATWG HTML section
-    /// 9.2.3). With an empty one there is no such field. None keeps the client's value.
+    /// 9.2.3). If it is empty, there is no such field. None keeps the client's value.
     ///
     /// # Panics
-    /// If Host would be empty: the upstream would then mistake another's bytes for ours.
+    /// If Host would be empty or not visible ASCII: the upstream could then misread the request.
     pub fn write(&self, out: &mut Vec<u8>, host: &str, last_event_id: Option<&[u8]>) {
         let mut from = 0;
         if let Some(at) = self.host_at {
@@ -242,7 +241,8 @@ impl OutboundHead {
 ///
 /// # Panics
 ///
-/// If the target or Host is empty: the upstream would then mistake another's bytes for ours.
+/// If the target or Host is empty or not visible ASCII: the upstream could then misread the
+/// request.
 pub fn outbound(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> OutboundHead {
     let mut last_event_id = Vec::new();
     let mut note = |name: &str, line: Range<usize>| {
@@ -351,7 +351,7 @@ fn write_without_key(out: &mut Vec<u8>, name: &str, value: &[u8], key: &Handover
     }
 }
 
-/// True exactly when an end-to-end field is forwarded as it is.
+/// True if an end-to-end field is forwarded as it is.
 fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
     let is = |field: &str| is_named(name, field);
     let ours = OURS.iter().any(|field| same_to_gateway(name, field));
@@ -367,8 +367,8 @@ fn travels(name: &str, head: &RequestHead<'_, '_>, to: &Forward<'_>) -> bool {
     !ends
 }
 
-/// True exactly when a trailer field is forwarded. It is not if the same field in the head would be
-/// dropped or is set by the operator (RFC 9110 section 6.5.1).
+/// True if a trailer field is forwarded. It is not if the same field in the head would be dropped
+/// or is set by the operator (RFC 9110 section 6.5.1).
 fn trails(name: &str, nominated: &Nominated<'_>, to: &Forward<'_>) -> bool {
     let ends = nominated.ends(name)
         || to.changes.is_some_and(|changes| changes.stop(name))
@@ -389,8 +389,8 @@ fn write_client(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>)
     }
 }
 
-/// Writes what was removed from the path, behind what a trusted peer has removed, unless the
-/// operator writes it.
+/// Writes the prefix removed from the path, after the one that a trusted peer removed, unless the
+/// operator sets or removes the field.
 fn write_prefix(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'_>) {
     let (name, outer) = (PREFIX, outer_prefix(head, to));
     let is_there = !outer.is_empty() || !to.stripped.is_empty();
@@ -410,7 +410,7 @@ pub fn proto<'v>(head: &RequestHead<'_, 'v>, to: &Forward<'v>) -> &'v [u8] {
     told("X-Forwarded-Proto", head, to).unwrap_or(to.proto.as_bytes())
 }
 
-/// What a trusted peer says in a field.
+/// The value of a field that a trusted peer sent.
 fn told<'v>(name: &str, head: &RequestHead<'_, 'v>, to: &Forward<'_>) -> Option<&'v [u8]> {
     head.fields.only(name).filter(|value| to.peer_trusted && !value.is_empty())
 }
@@ -442,7 +442,7 @@ fn write_addresses(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, to: &Forward<'
 /// # Panics
 ///
 /// If the client could not tell where the body ends: it would then take bytes of one response for
-/// another.
+/// those of another.
 pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respond<'_>) {
     let has_end = to.client_version == Version::Http11 || to.length != BodyLength::Chunked;
     assert!(has_end, "HTTP/1.0 knows no chunked coding");
@@ -485,7 +485,7 @@ pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, to: &Respo
             changes.write(out);
         }
         for (name, value) in to.cors.iter().flat_map(|ours| &ours.fields) {
-            // The upstream's own line may say it already.
+            // The upstream's own line may list it already.
             if ends(name) || !head.fields.lists(name, value) {
                 write_line(out, name, value.as_bytes());
             }

@@ -41,7 +41,7 @@ pub enum BodyLength {
 }
 
 impl BodyLength {
-    /// True exactly when no body byte follows the head.
+    /// True if no body byte follows the head.
     pub const fn is_empty(self) -> bool {
         matches!(self, BodyLength::Empty | BodyLength::Length(0))
     }
@@ -152,8 +152,8 @@ pub fn response(
     })
 }
 
-/// True exactly when the sender of a message keeps the connection open for another one (RFC 9112
-/// section 9.3).
+/// True if the sender of a message keeps the connection open for another one (RFC 9112 section
+/// 9.3).
 pub fn persistent(fields: Fields<'_, '_>, version: Version) -> bool {
     match version {
         _ if fields.lists("Connection", "close") => false,
@@ -162,8 +162,8 @@ pub fn persistent(fields: Fields<'_, '_>, version: Version) -> bool {
     }
 }
 
-/// True exactly when a response declares its length in a way that RFC 9112 section 6.1 calls
-/// faulty. The end of the body is known, but the connection must be closed after it.
+/// True if a response declares its length in a way that RFC 9112 section 6.1 calls faulty. The end
+/// of the body is known, but the connection must be closed after it.
 pub fn is_faulty(fields: Fields<'_, '_>, version: Version) -> bool {
     fields.get("Transfer-Encoding").is_some()
         && (version == Version::Http10 || fields.get("Content-Length").is_some())

@@ -1,8 +1,8 @@
 //! Message heads: finding the end of one, and parsing it.
 //!
-//! A [`HeadSearch`] follows a head as its bytes arrive, and refuses at once what cannot become one:
-//! a TLS handshake is refused without waiting for a timeout. When the head is complete,
-//! [`RequestHead::parse`] or [`ResponseHead::parse`] gives all of its meaning, or the reason for
+//! A [`HeadSearch`] follows a head as its bytes arrive, and refuses at once anything that cannot
+//! become one: a TLS handshake is refused without waiting for a timeout. When the head is complete,
+//! [`RequestHead::parse`] or [`ResponseHead::parse`] returns everything it says, or the reason for
 //! refusing it. Start lines are parsed here, field lines by httparse, which gets only lines whose
 //! ends were checked. Nothing is copied: a parsed head borrows its bytes.
 //!
@@ -68,8 +68,8 @@ fn fields<'h, 'b>(
     if has_too_many_options(fields) { Err(HeadError::TooManyOptions) } else { Ok(fields) }
 }
 
-/// True exactly when `Connection` lists more than [`CONNECTION_OPTIONS_MAX`] options. Empty ones
-/// count: they mean nothing but cost as much. The length alone nearly always rules this out.
+/// True if `Connection` lists more than [`CONNECTION_OPTIONS_MAX`] options. Empty ones count: they
+/// mean nothing but cost as much. The length alone nearly always rules this out.
 fn has_too_many_options(fields: Fields<'_, '_>) -> bool {
     let values = || fields.all("Connection");
     let bytes: usize = values().map(|value| value.len() + 1).sum();

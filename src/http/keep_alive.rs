@@ -1,9 +1,9 @@
 //! `Keep-Alive: timeout=5, max=100`: how long a server keeps an idle connection open.
 //!
-//! No current RFC defines the field (RFC 2068 section 19.7.1 did), but most servers send it: Node's
-//! closes a connection after five idle seconds. A request in flight at that moment is lost, and one
-//! that must not be sent twice cannot be retried. So a connection is not reused shortly before its
-//! time is up.
+//! No current RFC defines the field (RFC 2068 section 19.7.1 did), but most servers send it:
+//! Node.js closes a connection after five idle seconds. A request in flight at that moment is lost,
+//! and one that must not be sent twice cannot be retried. So a connection is not reused shortly
+//! before its time is up.
 //!
 //! A value that cannot be parsed is ignored, so the connection is reused like any other.
 //!

@@ -5,10 +5,10 @@
 //!
 //! **One reading.** Attacks on a proxy exploit that it and the server behind it read the same bytes
 //! differently. So a request that can be read in more than one way is refused. Nothing is repaired:
-//! no bare line ends, no folded lines, no space before a colon, no second Host, no second opinion
-//! about the length of a body. Heads that go out are written anew ([`forward`]) from what was
-//! parsed, so nothing else is passed on. Responses follow the same rules, except where a deviation
-//! has exactly one reading: LF alone may end a line, for example.
+//! no bare line ends, no folded lines, no space before a colon, no second Host, no conflicting body
+//! lengths. Heads that go out are written anew ([`forward`]) from what was parsed, so nothing else
+//! is passed on. Responses follow the same rules, except where a deviation has exactly one reading:
+//! LF alone may end a line, for example.
 //!
 //! **Supported.** HTTP/1.1, and HTTP/1.0 where a client or an upstream still uses it; any other
 //! version is answered with 505. All methods except CONNECT (405). The origin, absolute and

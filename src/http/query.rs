@@ -31,7 +31,7 @@ pub fn without<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
 /// there is no such parameter.
 ///
 /// # Errors
-/// There are several.
+/// If there are several.
 pub fn take<'q>(query: &'q str, name: &str) -> Result<Option<Taken<'q>>, Repeated> {
     let mut values = values(query, name);
     let Some(value) = values.next() else { return Ok(None) };
@@ -54,7 +54,7 @@ pub struct Taken<'q> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeated;
 
-/// True exactly when the parameter has this name after decoding.
+/// True if the parameter has this name after decoding.
 fn is(parameter: &str, name: &str) -> bool {
     work::note(parameter.len() + 1);
     let written = parameter.split_once('=').map_or(parameter, |(name, _)| name);

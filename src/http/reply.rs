@@ -1,5 +1,5 @@
-//! Local replies: one sentence, which never echoes the request. It is plain text, or, where it is
-//! about an error, JSON for clients that accept that: those of models show its message.
+//! Local replies: one sentence that never echoes the request, in plain text. Clients that accept
+//! JSON get errors as JSON: clients of model APIs show the message.
 //!
 //! Tested against the response parser, status by status.
 
@@ -13,17 +13,17 @@ use std::io::Write;
 pub struct Reply<'a> {
     /// The status, which must be in [`STATUSES`].
     pub status: u16,
-    /// The sentence, if it is not that of the status.
+    /// The sentence, if it is not the usual one of the status.
     pub sentence: Option<&'static str>,
-    /// True exactly when an error is told in JSON.
+    /// True if an error is sent as JSON.
     pub json: bool,
     /// Additional fields, such as Allow, Retry-After and WWW-Authenticate.
     pub fields: &'a [(&'a str, &'a str)],
     /// The value of Date, which RFC 9110 section 6.6.1 requires of a server with a clock.
     pub date: &'a str,
-    /// True exactly when the request's method was HEAD, so that the body is not sent.
+    /// True if the request's method was HEAD, so that the body is not sent.
     pub head_only: bool,
-    /// True exactly when the connection closes after the reply.
+    /// True if the connection closes after the reply.
     pub close: bool,
 }
 
@@ -140,7 +140,7 @@ pub struct StreamHead<'a> {
     pub length: BodyLength,
     /// The value of Date.
     pub date: &'a str,
-    /// True exactly when the connection closes after the stream.
+    /// True if the connection closes after the stream.
     pub close: bool,
     /// Additional fields.
     pub fields: &'a [(&'a str, &'a str)],

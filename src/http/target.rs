@@ -26,7 +26,7 @@ pub struct RequestTarget<'b> {
     pub authority: Option<Authority<'b>>,
     /// The scheme's default port: 443 if an absolute target begins with `https`, otherwise 80.
     pub default_port: u16,
-    /// True exactly when the target is the server as a whole (section 3.2.4).
+    /// True if the target is the server as a whole (section 3.2.4).
     pub asterisk: bool,
 }
 
@@ -134,8 +134,7 @@ impl<'b> RequestTarget<'b> {
     }
 }
 
-/// True exactly when a path may contain `byte`. The four that only queries may contain are escaped
-/// in paths.
+/// True if a path may contain `byte`. The four that only queries may contain are escaped in paths.
 const fn is_path_char(byte: u8) -> bool {
     !matches!(byte, b'\\' | b'"' | b'<' | b'>')
 }

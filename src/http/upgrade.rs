@@ -32,7 +32,7 @@ impl Offer {
         Offer(bits.try_fold(0, |bits, bit: Option<u8>| Some(bits | bit?)).unwrap_or(0))
     }
 
-    /// True exactly when a 101 with these protocols accepts the offer, or a part of it.
+    /// True if a 101 with these protocols accepts the offer, or a part of it.
     pub fn is_met_by(self, protocols: Option<&[u8]>, listed: &[String]) -> bool {
         let taken = Offer::of(protocols, listed);
         taken != Offer::NOTHING && self.0 | taken.0 == self.0
@@ -46,7 +46,7 @@ pub fn protocols<'b>(fields: Fields<'_, 'b>) -> Option<&'b [u8]> {
     is_asked.then_some(protocols)
 }
 
-/// The listed ones of the protocols that a 426 asks for, as a list (RFC 9110 section 15.5.22). Its
+/// The protocols that a 426 asks for and that are listed, as a list (RFC 9110 section 15.5.22). Its
 /// `Connection` need not say `upgrade`: nothing else can be meant.
 pub fn required(fields: Fields<'_, '_>, listed: &[String]) -> Vec<u8> {
     let is_listed =
@@ -55,7 +55,7 @@ pub fn required(fields: Fields<'_, '_>, listed: &[String]) -> Vec<u8> {
     named.join(&b", "[..])
 }
 
-/// True exactly when `protocol` is a name, or a name, a slash and a version.
+/// True if `protocol` is a name, or a name, a slash and a version.
 pub fn is_protocol(protocol: &str) -> bool {
     let mut parts = protocol.split('/');
     let parts = [parts.next(), parts.next(), parts.next()];
@@ -63,8 +63,8 @@ pub fn is_protocol(protocol: &str) -> bool {
     parts[2].is_none() && parts.into_iter().all(is)
 }
 
-/// True exactly when this protocol could carry requests: HTTP in any version, or a protocol that
-/// HTTP runs over. `h2c-14` is a draft of `h2c`.
+/// True if this protocol could carry requests: HTTP in any version, or a protocol that HTTP runs
+/// over. `h2c-14` is a draft of `h2c`.
 pub fn carries_requests(protocol: &str) -> bool {
     let name = protocol.split(['/', '-', '.', '_']).next().unwrap_or_default();
     let carriers = ["http", "https", "h2", "h2c", "h3", "hq", "spdy", "tls", "ssl", "quic"];

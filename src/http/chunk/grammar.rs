@@ -1,7 +1,7 @@
 //! The grammar of the chunked transfer coding, as a state machine that takes one byte at a time.
 //!
-//! It knows what may follow what, not what it means: sizes, limits and trailers are the decoder's
-//! concern. The state is all it keeps, so bytes may arrive in any pieces.
+//! It knows what may come next, not what it means: sizes, limits and trailers are up to the
+//! decoder. The state is all it keeps, so bytes may arrive in any pieces.
 //!
 //! Tested with the decoder.
 
@@ -99,8 +99,8 @@ impl State {
         })
     }
 
-    /// True exactly when blanks were read after a complete size. The grammar does not allow them at
-    /// the end of a size line.
+    /// True if blanks were read after a complete size. The grammar does not allow them at the end
+    /// of a size line.
     pub(super) const fn is_behind_blanks(self) -> bool {
         matches!(self, State::BeforeSemicolon | State::AfterName)
     }

@@ -1,4 +1,4 @@
-//! How chunked coding is decoded: compared with a naive decoder, split at every position.
+//! The chunked decoder, compared with a naive one, with its input split at every position.
 
 use super::*;
 use crate::testing::pieces::{in_one_piece, in_pieces};
@@ -160,7 +160,7 @@ fn what_is_not_the_grammar_is_refused() {
         ("5\r\nhello!\r\n", DataEnd),
         ("0\r\n\r0", BareCr),
         ("0\r\n\n", BareLf),
-        // Section 7.1.1: extensions. Whitespace belongs to the semicolon or "=" behind it.
+        // Section 7.1.1: extensions. Whitespace belongs to the semicolon or "=" after it.
         ("5 \r\n", Extension),
         ("5 5\r\n", Extension),
         ("5;\r\n", Extension),
@@ -183,7 +183,7 @@ fn what_is_not_the_grammar_is_refused() {
         ("5;a=\"\x7f\"\r\n", Extension),
         ("5;a=\"b\"c\r\n", Extension),
         ("5;a=b\"c\"\r\n", Extension),
-        // Section 7.1.2, and section 5 of field lines.
+        // Section 7.1.2, and section 5 for field lines.
         ("0\r\n: b\r\n\r\n", TrailerName),
         ("0\r\nA\r\n\r\n", TrailerName),
         ("0\r\nA : b\r\n\r\n", TrailerName),

@@ -20,19 +20,19 @@ pub type Field<'a> = (&'a str, &'a str);
 pub struct OriginFields<'a> {
     /// The fields to write. Vary may be one of them and is added to the upstream's.
     pub fields: Vec<Field<'a>>,
-    /// True exactly when the upstream's [`EXPOSE_HEADERS`] is passed on.
+    /// True if the upstream's [`EXPOSE_HEADERS`] is passed on.
     pub keeps_exposed: bool,
 }
 
 impl OriginFields<'_> {
-    /// True exactly when an upstream's field with this name is dropped, because it is written here
-    /// or not wanted at all.
+    /// True if an upstream's field with this name is dropped, because it is written here or not
+    /// wanted at all.
     pub fn replaces(&self, name: &str) -> bool {
         is_about_origins(name) && !(self.keeps_exposed && is_named(name, EXPOSE_HEADERS))
     }
 }
 
-/// True exactly when `name` is a CORS response field.
+/// True if `name` is a CORS response field.
 pub fn is_about_origins(name: &str) -> bool {
     const PREFIX: &str = "Access-Control-";
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))

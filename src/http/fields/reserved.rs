@@ -22,20 +22,20 @@ pub const RESERVED: [&str; 9] = [
     CERTIFICATE[2],
 ];
 
-/// Those that are about the client's certificate: RFC 9440, what nginx and HAProxy call it, and
-/// what ingress-nginx and Apache do, whom Keycloak and others believe.
+/// The fields about the client's certificate: those of RFC 9440, of nginx and HAProxy, and of
+/// ingress-nginx and Apache, which Keycloak and others trust.
 const CERTIFICATE: [&str; 3] = ["Client-Cert*", "X-SSL-Client-*", "SSL-Client-*"];
 
 /// The first letters of [`RESERVED`], which rule out nearly every other field.
 const INITIALS: &[u8] = b"FXCS";
 
-/// True exactly when a field is in [`RESERVED`].
+/// True if a field is in [`RESERVED`].
 pub fn is_about_client(name: &str) -> bool {
     let initial = name.as_bytes().first().map(u8::to_ascii_uppercase);
     initial.is_some_and(|initial| INITIALS.contains(&initial)) && is_one_of(&RESERVED, name)
 }
 
-/// True exactly when a field is one of [`RESERVED`] and about the client's certificate.
+/// True if a field is one of [`RESERVED`] and about the client's certificate.
 pub fn is_about_certificate(name: &str) -> bool {
     is_one_of(&CERTIFICATE, name)
 }

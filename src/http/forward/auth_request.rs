@@ -1,23 +1,24 @@
-//! What a server is asked that says which requests may come in, and what is taken from its answer.
+//! Auth requests: what an auth server is sent about a request, and what is taken from its response.
 //!
-//! The request is a GET without a body, as nginx, Traefik, Caddy and HAProxy send it: what the
-//! client asked for is in fields of two families, because servers read one or the other. Its path
-//! is the one by which an api was found, with its dot segments resolved, and not as it was spelled.
+//! An auth request is a GET without a body, as nginx, Traefik, Caddy and HAProxy send it. What the
+//! client requested is in two families of fields, because servers read one or the other. The path
+//! in them is the one by which the api was found, with its dot segments resolved, not as the client
+//! spelled it.
 //!
-//! The fields in the question are written here but for a few of the client's, which say who it is
-//! or what it can show its user.
+//! All fields are written here, except for a few of the client's, which say who it is or what it
+//! can show its user.
 
 use super::super::fields::{Fields, Nominated, is_named, write_line};
 use super::super::head::{RequestHead, ResponseHead};
 use super::{Forward, Handover, OutboundHead, PSEUDONYM};
 use super::{outer_prefix, proto, told, write_addresses, write_without_key};
 
-/// The fields of the client's that are passed on.
+/// The client's fields that are passed on.
 const PASSED: [&str; 6] =
     ["Accept", "Authorization", "Cookie", "Origin", "User-Agent", "X-Requested-With"];
 
-/// Appends the fields of the question about a request for `path`, with its dot segments resolved,
-/// and a `query` without a key: all that it says but whom it is sent to.
+/// Appends the fields of an auth request, except Host. It is about a request for `path`, with its
+/// dot segments resolved, and a `query` without a key.
 pub fn write_question(
     out: &mut Vec<u8>,
     head: &RequestHead<'_, '_>,
@@ -56,7 +57,7 @@ pub fn write_question(
     write_line(out, "Via", format!("1.1 {PSEUDONYM}").as_bytes());
 }
 
-/// Appends the lines of a response that have one of these names, and are not for us alone.
+/// Appends the field lines of a response that have one of these names and are not hop-by-hop.
 pub fn write_passed(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, names: &[String]) {
     let nominated = Nominated::by(head.fields);
     for (name, value) in head.fields.iter() {
@@ -68,7 +69,7 @@ pub fn write_passed(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, names: &[Str
     }
 }
 
-/// How long an answer holds, in seconds (RFC 9111 section 4.2.1), for whoever asks the same.
+/// How long a response is valid for equal requests, in seconds (RFC 9111 section 4.2.1).
 pub fn max_age(fields: Fields<'_, '_>) -> u64 {
     if ["no-store", "no-cache"].iter().any(|word| fields.lists("Cache-Control", word))
         || fields.lists("Vary", "*")
@@ -79,7 +80,7 @@ pub fn max_age(fields: Fields<'_, '_>) -> u64 {
         let (name, value) = element.split_at_checked("max-age=".len())?;
         name.eq_ignore_ascii_case(b"max-age=").then_some(value)
     });
-    // Two that differ are none.
+    // If there are several, none counts.
     let (Some(said), None) = (ages.next(), ages.next()) else { return 0 };
     let age = fields.get("Age").map_or(Some(0), number);
     number(said).zip(age).map_or(0, |(most, age)| most.saturating_sub(age))
@@ -94,10 +95,10 @@ fn number(text: &[u8]) -> Option<u64> {
 }
 
 impl OutboundHead {
-    /// Adds field lines, each with its CRLF, behind all others.
+    /// Adds field lines, each with its CRLF, after all others.
     ///
     /// # Panics
-    /// If they could be more than lines.
+    /// If they are not whole field lines.
     pub fn add(&mut self, lines: &[u8]) {
         if lines.is_empty() {
             return;

@@ -1,9 +1,9 @@
-//! The head of a request for one event stream that goes to many clients.
+//! The head of a request for an event stream that many clients share.
 //!
-//! It has nothing that is not the same for all of them: of the client's own fields those that are
-//! listed, in the order of the list, and of the query the parameters that are listed, in the order
-//! of their names. So two requests that may share a stream have the same head, byte by byte, and
-//! any difference that an upstream could see is one between two streams.
+//! It contains only what is the same for all of them: the listed fields of the client, in the order
+//! of the list, and the listed query parameters, in the order of their names. So two requests that
+//! may share a stream have the same head, byte for byte, and requests that an upstream could
+//! distinguish have different streams.
 
 use super::{
     Forward, OutboundHead, PSEUDONYM, told, travels, write_connection, write_line, write_prefix,
@@ -17,8 +17,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Writes the head of the request that goes upstream for many clients, using `out`, which must be
-/// empty. `fields` of the client travel, and none of its addresses. The id of its last event is
-/// left to [`OutboundHead::continuing`].
+/// empty. Of the client, only `fields` are forwarded, and none of its addresses. The id of its last
+/// event is left to [`OutboundHead::continuing`].
 ///
 /// # Panics
 /// As for [`outbound`](super::outbound).
@@ -61,11 +61,11 @@ pub fn shared(
     OutboundHead { bytes: out.as_slice().into(), host_at, last_event_id, is_id_ours }
 }
 
-/// The parameters of a query that tell streams apart: those with one of these names, or all. They
-/// are in the order of their names, those with the same name in the order in which they came. None
-/// if there are none.
+/// The query parameters that distinguish streams: those with one of these names, or all. They are
+/// in the order of their names, and those with the same name in the order in which they were sent.
+/// None if there are none.
 pub fn query(query: &str, names: Option<&[String]>) -> Option<String> {
-    // Servers know names only as they are decoded.
+    // Servers compare decoded names.
     let mut kept: BTreeMap<Cow<'_, [u8]>, Vec<&str>> = BTreeMap::new();
     for parameter in query.split('&') {
         work::note(parameter.len() + 1);
@@ -93,7 +93,7 @@ mod tests {
         check("b=2&a=1", &["*"], Some("a=1&b=2"));
         check("a=1&b=2", &["*"], Some("a=1&b=2"));
         check("a=2&b&a=1", &["*"], Some("a=2&a=1&b"));
-        // A server that decodes names would see another first one.
+        // A server that decodes names sees the same name twice, and may use the first value.
         check("a=2&%61=1", &["*"], Some("a=2&%61=1"));
         check("%61=1&a=2", &["*"], Some("%61=1&a=2"));
         check("", &["*"], Some(""));

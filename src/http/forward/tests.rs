@@ -1,4 +1,4 @@
-//! The heads that are written are compared with what is expected, and parsed again.
+//! Written heads are compared with the expected ones, and parsed again.
 
 use super::*;
 use crate::http::fields::{FieldStore, Fields, allowed_in_trailers};
@@ -161,7 +161,7 @@ fn what_was_removed_from_the_path() {
     check(sent, &Forward { changes: Some(&remove), ..stripped }, "");
 }
 
-/// What a client says about its certificate is never passed on where it was asked for one.
+/// What a client says about its certificate is never passed on if it was asked for one.
 #[test]
 fn who_has_shown_what() {
     let sent = format!("{GET}Client-Cert: :x:\nX_SSL_Client-Verify: SUCCESS\nX-Real-IP: 1\n");

@@ -145,7 +145,7 @@ fn response_lengths() {
         check(200, false, &format!("Content-Length: {lengths}"), Err(LengthMalformed));
     }
     check(200, false, "Content-Length: 5, 9223372036854775808", Err(LengthTooLarge));
-    // Whoever forwards a body must decode such codings, and none of these is supported here.
+    // To be forwarded, such a body must be decoded, and none of these codings is supported.
     for coding in ["gzip", "identity", "gzip, chunked", "x | Transfer-Encoding: chunked"] {
         check(200, false, &format!("Transfer-Encoding: {coding}"), Err(CodingUnknown));
         let both = format!("Content-Length: 5 | Transfer-Encoding: {coding}");

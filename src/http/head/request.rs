@@ -25,17 +25,17 @@ pub struct RequestHead<'h, 'b> {
     pub authority: Option<&'b str>,
     /// The length of the body. Never [`BodyLength::UntilClose`].
     pub length: BodyLength,
-    /// True exactly when the client keeps the connection open for another request.
+    /// True if the client keeps the connection open for another request.
     pub persistent: bool,
-    /// True exactly when the client may be waiting for a 100 (Continue) before it sends its body.
-    /// Never in HTTP/1.0 (RFC 9110 section 10.1.1).
+    /// True if the client may be waiting for a 100 (Continue) before it sends its body. Never in
+    /// HTTP/1.0 (RFC 9110 section 10.1.1).
     pub expects_continue: bool,
     /// The protocols in the Upgrade field, if `Connection` lists `upgrade`.
     /// [`Offer`](upgrade::Offer) evaluates them.
     pub upgrade: Option<&'b [u8]>,
-    /// True exactly when Accept lists `text/event-stream` with a quality above 0.
+    /// True if Accept lists `text/event-stream` with a quality above 0.
     pub accepts_event_stream: bool,
-    /// True exactly when Accept lists `application/json` (and not only a wildcard).
+    /// True if Accept lists `application/json` (and not only a wildcard).
     pub accepts_json: bool,
     /// How many more times OPTIONS or TRACE may be forwarded (RFC 9110 section 7.6.2).
     pub max_forwards: Option<u64>,
@@ -99,23 +99,22 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         }
     }
 
-    /// True exactly when the method is HEAD, so that the response has no body, whatever its fields
-    /// say.
+    /// True if the method is HEAD, so that the response has no body, whatever its fields say.
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"
     }
 
-    /// True exactly when the method is OPTIONS.
+    /// True if the method is OPTIONS.
     pub fn is_options(&self) -> bool {
         self.method == "OPTIONS"
     }
 
-    /// True exactly when the method is TRACE.
+    /// True if the method is TRACE.
     pub fn is_trace(&self) -> bool {
         self.method == "TRACE"
     }
 
-    /// True exactly when the method allows sending the request twice (RFC 9110 section 9.2.2).
+    /// True if the method allows sending the request twice (RFC 9110 section 9.2.2).
     pub fn is_idempotent(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }
@@ -169,8 +168,7 @@ fn accepted<const N: usize>(fields: Fields<'_, '_>, types: [&str; N]) -> [bool; 
     accepted
 }
 
-/// True exactly when this element of Accept (RFC 9110 section 12.5.1) is a media type with a
-/// quality above 0.
+/// True if this element of Accept (RFC 9110 section 12.5.1) is a media type with a quality above 0.
 fn accepts(range: &[u8], media_type: &str) -> bool {
     let refused = |parameter: &[u8]| match parameter {
         [b'q' | b'Q', b'=', quality @ ..] => quality.iter().all(|byte| matches!(byte, b'0' | b'.')),

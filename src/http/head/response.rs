@@ -22,16 +22,16 @@ pub struct ResponseHead<'h, 'b> {
     /// The Content-Length that describes a body that is not sent: of a response to HEAD, or of a
     /// 304 (RFC 9110 section 8.6).
     pub described_length: Option<u64>,
-    /// True exactly when the connection can be reused after the body.
+    /// True if the connection can be reused after the body.
     pub persistent: bool,
     /// How long the connection may be idle and still be reused, if the upstream said so
     /// ([`keep_alive`]).
     pub idle_limit: Option<Duration>,
-    /// True exactly when the body is an event stream: status 200 and media type
-    /// `text/event-stream`, whatever the content coding.
+    /// True if the body is an event stream: status 200 and media type `text/event-stream`, whatever
+    /// the content coding.
     pub is_event_stream: bool,
-    /// True exactly when the body has a content coding (RFC 9110 section 8.4), so that its content
-    /// can be neither inspected nor added to.
+    /// True if the body has a content coding (RFC 9110 section 8.4), so that its content can be
+    /// neither inspected nor added to.
     pub is_coded: bool,
     /// The protocols that a 101 switches to, as given by [`upgrade::protocols`].
     pub upgrade: Option<&'b [u8]>,

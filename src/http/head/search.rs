@@ -11,13 +11,13 @@ use memchr::memchr2;
 /// one).
 const LEADING_MAX: u8 = 4;
 
-/// An incremental search for the end of a head, which looks at no byte twice.
+/// An incremental search for the end of a head that looks at no byte twice.
 ///
 /// A line of a request ends with CRLF, one of a response with CRLF or LF. A CR anywhere else is an
 /// error, and each error is reported as soon as it can be seen. A field line may be folded
-/// ([`HeadSearch::joined`]) in a response, but not in a request. The start line is checked once
-/// it is complete, unless it is that of a complete request, which is parsed next; of the fields
-/// only their number is.
+/// ([`HeadSearch::joined`]) in a response, but not in a request. The start line is checked once it
+/// is complete, unless a whole request head is, which is parsed next anyway. Of the fields, only
+/// the number is checked.
 #[derive(Clone, Debug)]
 pub struct HeadSearch {
     side: Side,
@@ -39,7 +39,7 @@ enum Side {
         leading: u8,
     },
     Response {
-        /// True exactly when some field line is folded.
+        /// True if some field line is folded.
         folded: bool,
     },
 }
@@ -68,7 +68,7 @@ impl HeadSearch {
         HeadSearch { side, lines: 0, line: 0, searched: 0 }
     }
 
-    /// True exactly when some field lines are folded.
+    /// True if some field lines are folded.
     pub const fn is_folded(&self) -> bool {
         matches!(self.side, Side::Response { folded: true })
     }
@@ -106,7 +106,7 @@ impl HeadSearch {
         }
     }
 
-    /// Goes on from line to line, and returns the length of the head once the last one is there.
+    /// Advances line by line, and returns the length of the head once its last line is complete.
     fn find_end(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {
         loop {
             let searched = self.searched as usize;
@@ -130,8 +130,8 @@ impl HeadSearch {
         }
     }
 
-    /// Checks the start line if it has just become complete, or else its beginning. Its errors go
-    /// before whatever was `found` behind it.
+    /// Checks the start line if it has just become complete, or otherwise its beginning. Its errors
+    /// take precedence over whatever was `found` after it.
     fn check_start(
         &self,
         bytes: &[u8],
@@ -139,7 +139,7 @@ impl HeadSearch {
         limits: &HeadLimits,
     ) -> Result<(), HeadError> {
         let begins = match self.side {
-            // It is parsed next, and read then.
+            // The parser checks it next.
             Side::Request { .. } if matches!(found, Ok(Some(_))) => return Ok(()),
             Side::Request { leading } => usize::from(leading) * b"\r\n".len(),
             Side::Response { .. } => 0,
@@ -167,7 +167,7 @@ impl HeadSearch {
         }
     }
 
-    /// Takes a complete line. Returns true exactly when it is the last.
+    /// Takes a complete line. Returns true if it is the last.
     fn take(&mut self, line: &[u8], limits: &HeadLimits) -> Result<bool, HeadError> {
         match line {
             _ if self.lines == 0 => {
@@ -202,8 +202,8 @@ impl HeadSearch {
     }
 }
 
-/// True exactly when this line continues a field line (RFC 9112 section 5.2). Some parsers take a
-/// line of nothing but whitespace for the end of the head.
+/// True if this line continues a field line (RFC 9112 section 5.2). Some parsers take a line of
+/// nothing but whitespace for the end of the head.
 fn continues(line: &[u8]) -> bool {
     line.first().is_some_and(|&byte| is_blank(byte)) && !trim_start(line).is_empty()
 }

@@ -59,9 +59,9 @@ pub(super) fn request<'b>(
 }
 
 /// Parses a status line. The space after the status may be missing if there is no reason, as some
-/// servers do, and several blanks separate like one space (RFC 9112 section 4). Statuses above 599
-/// have no class (RFC 9110 section 15), but servers in use send them; the client decides what they
-/// mean.
+/// servers send it, and several blanks separate words like one space (RFC 9112 section 4). Statuses
+/// above 599 have no class (RFC 9110 section 15), but servers in use send them; the client decides
+/// what they mean.
 pub(super) fn status(line: &[u8]) -> Result<StatusLine<'_>, HeadError> {
     let (number, rest) = line.split_at_checked(8).ok_or(HeadError::StatusLine)?;
     let version = version(number)?;
@@ -97,7 +97,7 @@ fn version(text: &[u8]) -> Result<Version, HeadError> {
 /// The first byte of a client that speaks TLS (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Checks the first bytes that have come. Those of TLS can look like a line or like several.
+/// Checks the first bytes that have arrived. TLS bytes can look like one line or several.
 pub(super) fn check_first(start: Start, bytes: &[u8]) -> Result<(), HeadError> {
     let is_tls = start == Start::Request && bytes.first() == Some(&TLS_HANDSHAKE);
     if is_tls { Err(HeadError::Tls) } else { Ok(()) }

@@ -25,8 +25,8 @@ fn found(
     Ok(None)
 }
 
-/// True exactly when what was `found` of a request is refused: by the search or, if it is a whole
-/// head, by the parser. In pieces, a wrong request line is seen before the rest has come.
+/// True if the request that was `found` is refused: by the search or, if the head is complete, by
+/// the parser. In pieces, a wrong request line is seen before the rest has arrived.
 fn is_refused(bytes: &[u8], found: Result<Option<usize>, HeadError>) -> bool {
     match found {
         Ok(Some(end)) => {

@@ -94,7 +94,7 @@ impl Part {
 /// One byte of a segment, decoded.
 struct Byte {
     value: u8,
-    /// True exactly when the byte was percent-encoded.
+    /// True if the byte was percent-encoded.
     encoded: bool,
 }
 
