@@ -1,8 +1,8 @@
 //! Finds the boundaries of events in a `text/event-stream` body (WHATWG HTML section 9.2.6).
 //!
 //! Something may be inserted into a stream only between two events, or its reader would combine
-//! half of one event with half of another. [`Scanner`] inspects the bytes of a body, in whatever
-//! pieces they arrive, and finds these places. It changes nothing and keeps no bytes except ids.
+//! parts of different events. [`Scanner`] inspects the bytes of a body, in whatever pieces they
+//! arrive, and finds these places. It changes nothing and keeps no bytes except ids.
 //!
 //! Lines end in LF, CRLF or CR, mixed freely. A CR ends its line at once, because it is not known
 //! whether an LF follows; an LF directly after a CR belongs to it. There are three kinds of lines:
@@ -60,7 +60,7 @@ enum FieldKind {
     Data,
     Id,
     Retry,
-    /// Any other field, or an unknown one; it matters only that there is one.
+    /// Any other field, known or not; it matters only that there is one.
     Other,
 }
 
@@ -89,7 +89,7 @@ enum LineState {
     Rest(FieldKind),
 }
 
-/// Scans one body after another as their bytes arrive. See the module.
+/// Scans one body after another as their bytes arrive. See the module docs.
 ///
 /// ```
 /// use millstream::leaves::Scanner;
@@ -106,11 +106,11 @@ pub struct Scanner {
     /// The values of `id` and `retry`, if they are kept.
     ids: Option<Box<Ids>>,
     line: LineState,
-    /// True exactly when there was a field line since the last blank line.
+    /// True if there was a field line since the last blank line.
     field: bool,
-    /// True exactly when there was a `data` field since the last blank line.
+    /// True if there was a `data` field since the last blank line.
     data: bool,
-    /// True exactly when there was an `id` field in any body.
+    /// True if there was an `id` field in any body.
     identified: bool,
 }
 
@@ -134,8 +134,8 @@ impl Scanner {
         Scanner { ids: Some(Box::default()), ..Scanner::new() }
     }
 
-    /// Takes note that the stream was asked for behind an event with this id, if ids are kept.
-    /// Nothing of it has come yet. The id is the last one until there is an event or another id.
+    /// Notes that the stream was requested from the event after this id, if ids are kept. None of
+    /// it has arrived yet. The id counts as the last one until there is an event or another id.
     pub fn begin_behind(&mut self, id: &[u8]) {
         if let Some(ids) = &mut self.ids {
             ids.begin_behind(id);
@@ -159,7 +159,7 @@ impl Scanner {
                     }
                     continue;
                 }
-                // Half of all lines are blank; searching them costs more than looking.
+                // Half of all lines are blank; searching them costs more than looking at one byte.
                 b'\n' | b'\r' => Some(0),
                 _ => memchr2(b'\n', b'\r', rest),
             };
@@ -177,8 +177,7 @@ impl Scanner {
         boundary
     }
 
-    /// True exactly when the bytes scanned so far end between two events. Also true at the very
-    /// start.
+    /// True if the bytes scanned so far end between two events. Also true at the very start.
     pub const fn between(&self) -> bool {
         matches!(self.line, LineState::Start | LineState::BehindCr) && !self.field
     }
@@ -188,7 +187,7 @@ impl Scanner {
         self.events
     }
 
-    /// True exactly when there was an `id` field, whether or not ids are kept.
+    /// True if there was an `id` field, whether or not ids are kept.
     pub const fn has_ids(&self) -> bool {
         self.identified
     }
@@ -214,7 +213,7 @@ impl Scanner {
         (self.line, self.field, self.data) = (LineState::Start, false, false);
     }
 
-    /// Takes a line to its end, or the rest of one.
+    /// Takes a whole line, or the rest of one.
     fn take_line(&mut self, line: &[u8]) {
         if self.at_line_start() {
             // The usual lines are recognised at once; others are treated like lines in pieces.
@@ -238,7 +237,7 @@ impl Scanner {
         matches!(self.line, LineState::Start | LineState::BehindCr)
     }
 
-    /// Takes bytes of a line, at least a part of it.
+    /// Takes some bytes of a line.
     fn take(&mut self, mut bytes: &[u8]) {
         while let [byte, behind @ ..] = bytes {
             self.line = match self.line {

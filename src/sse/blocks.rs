@@ -1,8 +1,8 @@
-//! The blocks of an event stream, one by one, without what is meant for one client only.
+//! The blocks of an event stream, one by one, without anything meant for only one client.
 //!
-//! A block is what an empty line ends: an event, or fields that only change the last event ID. For
-//! a log, which many clients read, it is written anew: without comments, which keep a connection
-//! alive, and with lines that end in LF.
+//! An empty line ends a block: an event, or fields that only change the last event ID. For a log,
+//! which many clients read, a block is rewritten: without comments, which keep a connection alive,
+//! and with lines that end in LF.
 
 use super::FieldKind;
 use memchr::{memchr, memchr2};
@@ -10,18 +10,18 @@ use memchr::{memchr, memchr2};
 /// A block, as it is written into a log.
 #[derive(Debug)]
 pub struct Block<'a> {
-    /// Its lines, and the empty line. Nothing if none are left.
+    /// Its lines, and the empty line. Empty if no lines are left.
     pub text: &'a mut Vec<u8>,
     /// The value of its last `id` that counts. None if it has none.
     pub id: Option<&'a [u8]>,
-    /// The name of the event, `message` if it has no other. None if the block is no event.
+    /// The name of the event, `message` if it has no other. None if the block is not an event.
     pub name: Option<&'a [u8]>,
-    /// When to come back, in milliseconds, if it says that.
+    /// The reconnection time in milliseconds, if the block sets it.
     pub retry: Option<u64>,
 }
 
-/// Calls `each` with the blocks of `bytes`, which begin between two events. An unfinished one at
-/// their end is none. Lines with an id are left out unless it `keeps_ids`. `text` is a buffer.
+/// Calls `each` with the blocks of `bytes`, which begin between two events. An unfinished block at
+/// the end is ignored. `id` lines are left out unless `keeps_ids` is set. `text` is a buffer.
 pub fn each_block(
     bytes: &[u8],
     text: &mut Vec<u8>,
@@ -120,7 +120,7 @@ mod tests {
             "data: a\r\n\r\nid: 1\rdata: b\r\r",
             &[("data: a\n\n", None), ("id: 1\ndata: b\n\n", Some("1"))],
         );
-        // The LF belongs to a CR that came before.
+        // The LF belongs to an earlier CR.
         check("\ndata: a\r\n\n", &[("data: a\n\n", None)]);
         check("ID: 1\n data: x\nevent: y\n\n", &[("ID: 1\n data: x\nevent: y\n\n", None)]);
     }

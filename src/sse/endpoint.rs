@@ -1,6 +1,6 @@
 //! The event `endpoint`, the first of a stream, with which servers of the Model Context Protocol
-//! say where a client is to send its messages (transport HTTP+SSE, revision 2024-11-05). Its data
-//! is a URL, and a parameter in the query of that is the id of the session.
+//! tell a client where to send its messages (transport HTTP+SSE, revision 2024-11-05). Its data is
+//! a URL, and a query parameter of that URL is the session id.
 //!
 //! Nothing is held back for it: the beginning of the stream is copied as it passes, up to
 //! [`BYTES_MAX`], until the first event is complete.
@@ -10,10 +10,10 @@
 use super::{BYTE_ORDER_MARK, Scanner};
 use crate::http::query;
 
-/// How much of a stream is looked at.
+/// How much of a stream is searched, in bytes.
 const BYTES_MAX: usize = 4096;
 
-/// The search for the event. See the module.
+/// The search for the event. See the module docs.
 #[derive(Debug, Default)]
 pub struct Endpoint {
     scanner: Scanner,
@@ -30,12 +30,13 @@ impl Endpoint {
         }
     }
 
-    /// True exactly when the first event is complete, or takes too long.
+    /// True if the first event is complete or too long.
     pub fn is_over(&self) -> bool {
         self.scanner.events() > 0 || self.beginning.len() >= BYTES_MAX
     }
 
-    /// The value of this parameter in the URL, if the first event is complete and has one.
+    /// The value of this parameter in the URL, if the first event is complete and has exactly one
+    /// that is not empty.
     pub fn parameter(&self, name: &str) -> Option<Vec<u8>> {
         if self.scanner.events() == 0 {
             return None;
@@ -51,7 +52,7 @@ impl Endpoint {
 
 /// The data of the first event, if it is named `endpoint`.
 fn data_of_endpoint(stream: &[u8]) -> Option<String> {
-    // What comes behind the event may be half a character.
+    // What follows the event may end within a character.
     let stream = stream.strip_prefix(BYTE_ORDER_MARK).unwrap_or(stream);
     let text = String::from_utf8_lossy(stream).replace("\r\n", "\n");
     let (mut name, mut data) = (String::new(), None::<String>);

@@ -16,8 +16,8 @@ use std::time::Duration;
 pub(super) struct Ids {
     /// The last event ID string.
     last: Vec<u8>,
-    /// True exactly when that was asked for, and nothing has come since that shows whether it was
-    /// understood.
+    /// True if the stream was requested with that id, and nothing has arrived since that shows
+    /// whether the server understood it.
     asked: bool,
     /// The last event ID buffer, if `pending`; otherwise it equals `last`.
     next: Vec<u8>,
@@ -26,9 +26,9 @@ pub(super) struct Ids {
     value: Vec<u8>,
     /// The number in the current line, once there is a digit.
     number: Option<u64>,
-    /// True exactly when the value has begun, so that a space is part of it.
+    /// True if the value has begun, so that a space is part of it.
     begun: bool,
-    /// True exactly when the field is to be ignored: a NUL in an id, or a non-digit in a time.
+    /// True if the field is ignored: an id with a NUL, or a time with a non-digit.
     wrong: bool,
     retry: Option<Duration>,
 }
@@ -38,7 +38,7 @@ impl Ids {
         Some(&*self.last).filter(|id| !id.is_empty())
     }
 
-    /// The last event ID string is this, if it can be sent.
+    /// Sets the last event ID string to this, if it can be sent.
     pub(super) fn begin_behind(&mut self, id: &[u8]) {
         self.last.clear();
         if can_be_sent(id) {
@@ -99,9 +99,9 @@ impl Ids {
         self.end_value();
     }
 
-    /// Ends a block: the id becomes the last one, whether or not it was an `event`. The first event
-    /// may be any if it has no id, because servers answer an unknown one with what comes now. So
-    /// the id that was asked for is not asked for again.
+    /// Ends a block: the id becomes the last one, whether or not it was an `event`. If the first
+    /// event has no id, it may be any event, because servers that do not know the requested id
+    /// continue with current events. So that id is not used again.
     pub(super) fn end_block(&mut self, event: bool) {
         if self.pending {
             swap(&mut self.last, &mut self.next);
@@ -118,8 +118,8 @@ impl Ids {
     }
 }
 
-/// True exactly when an id survives transport in a header field: it has no control characters, and
-/// no whitespace at its ends, which a field value would lose (RFC 9110 section 5.5).
+/// True if an id survives transport in a header field: it has no control characters, and no
+/// whitespace at its ends, which a field value would lose (RFC 9110 section 5.5).
 pub fn can_be_sent(id: &[u8]) -> bool {
     id.len() <= ID_MAX && id.iter().all(|&byte| is_text(byte)) && trim(id).len() == id.len()
 }

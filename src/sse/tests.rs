@@ -54,7 +54,7 @@ fn boundaries_and_events() {
         ("data:\n\n", Some(7), true, 1),
         ("data:x\ndata:y\n\n", Some(15), true, 1),
         ("data:x\n\ndata:y\n\ndata", Some(16), false, 2),
-        // Blocks without data are no events.
+        // Blocks without data are not events.
         ("\n", Some(1), true, 0),
         ("\r\n", Some(2), true, 0),
         ("event: x\n\n", Some(10), true, 0),
@@ -148,7 +148,7 @@ fn an_id_that_is_too_long_is_none() {
     assert_eq!(id(ID_MAX, ""), Some(ID_MAX));
     assert_eq!(id(ID_MAX + 1, ""), None);
     assert_eq!(id(5000, ""), None);
-    // This is not an id at all, so the previous one stays.
+    // This id is ignored, so the previous one stays.
     assert_eq!(id(5000, "\0"), Some(1));
     let zeros = format!("retry: {}7\n", "0".repeat(5000));
     let mut scanner = Scanner::with_ids();
@@ -164,7 +164,7 @@ fn no_line_and_no_block_is_too_long() {
         (format!("id:1\n{}\n:c\n", "data:x\n".repeat(10_000)), 1, Some("1")),
         (format!("id:1\ndata:x\n\n:{long}\n\n"), 1, Some("1")),
         (format!("id:1\n{long}:x\ndata:x\r\r"), 1, Some("1")),
-        // An id that is too long to be sent, and then another one.
+        // An id that is too long to be sent, and then one that is not.
         (format!("id:1\n\nid:{long}\ndata:x\n\n"), 1, None),
         (format!("id:1\n\nid:{long}\ndata:x\n\ndata:x\n\nid:3\n\n"), 2, Some("3")),
         (format!("retry:{long}\ndata\n\nid:4\n\n"), 1, Some("4")),
