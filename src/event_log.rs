@@ -1,22 +1,23 @@
 //! Events that many clients read, each at its own pace.
 //!
-//! An [`EventLog`] has whole events, oldest first, each written once in the form in which it goes
-//! out: as a chunk (RFC 9112 section 7.1), or several if it is long. A reader holds nothing but a
+//! An [`EventLog`] contains whole events, oldest first, each written once in the form in which it
+//! is sent: as a chunk (RFC 9112 section 7.1), or as several if it is long. A reader holds only a
 //! *position*, the number of the chunk that it reads next, so a thousand readers of a log cost a
-//! thousand numbers. A position never means another event: chunks are numbered on for as long as
-//! the log exists. [`EventLog::read`] returns the chunks that lie together, so that a reader who
-//! is behind gets many events in one write. A reader whose events are gone is told so. Where the
-//! log keeps the last event of each name ([`latest`]) it can go on with these.
+//! thousand numbers. A position always means the same event: chunks are numbered consecutively for
+//! as long as the log exists. [`EventLog::read`] returns adjacent chunks, so a reader that has
+//! fallen behind gets many events in one write. A reader whose events are no longer held is told
+//! so. If the log keeps the last event of each name ([`latest`]), the reader can continue with
+//! these.
 //!
-//! What is held is the longest run of the last events that is within the [`Limits`]. The last event
-//! is held in any case, however long it is: those who wait for it shall have it. So are those that
-//! come together ([`EventLog::begin_portion`]), until the next ones do.
+//! The log holds as many of the last events as the [`Limits`] allow. The last event is always held,
+//! however long it is, so that readers that wait for it get it. So are events that arrive together
+//! ([`EventLog::begin_portion`]), until the next ones arrive.
 //!
-//! The bytes are in a ring in which no chunk is split, and what is known of each chunk is in
-//! another. The first has room for one more chunk than its limit says, so a place is always found.
-//! Both grow until they are as large as they have to be, and then nothing is allocated any more.
+//! The bytes are in a ring in which no chunk is split, and the metadata of the chunks is in
+//! another. The first has room for one chunk more than its limit, so there is always a place for
+//! the next. Both grow to the size they need, and nothing is allocated after that.
 //!
-//! Tested against a list of all events that there ever were.
+//! Tested against a list of all events ever appended.
 
 mod batch;
 mod latest;
@@ -35,8 +36,8 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// Maximum length of a chunk with its framing, in bytes. A reader whose socket takes a part of one
-/// keeps the rest, in a buffer of the usual size.
+/// Maximum length of a chunk with its framing, in bytes. A reader whose socket accepts only a part
+/// of one keeps the rest, in a buffer of the usual size.
 pub const CHUNK_MAX: usize = 8 * 1024;
 
 /// Maximum length of a chunk's payload, in bytes.
@@ -45,7 +46,7 @@ const PAYLOAD_MAX: usize = CHUNK_MAX - FRAMING_MAX;
 /// The framing of the longest chunk: a size of four digits, and two line ends.
 const FRAMING_MAX: usize = 4 + 4;
 
-/// The room of the smallest ring, in bytes.
+/// The size of the smallest ring in bytes, without the room for one more chunk.
 const ROOM_MIN: usize = 4 * 1024;
 
 /// How much a log holds: whichever is reached first.
@@ -62,24 +63,24 @@ pub struct Limits {
 /// A chunk in the ring.
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
-    /// The hash of the id that its event carries, if it is the last of that. 0 if there is none.
+    /// The hash of its event's id, if it is the last chunk of the event. 0 if there is none.
     id: u64,
     /// Where it begins in the ring.
     start: u32,
-    /// When it came, in seconds.
+    /// When it was appended, in seconds.
     at: u32,
     /// The length of its payload.
     payload: u16,
-    /// True exactly when it is the last of its event.
+    /// True if it is the last chunk of its event.
     is_last: bool,
-    /// True exactly when that counts as an event: a client dispatches one.
+    /// True if its event counts as one: a client dispatches it.
     counts: bool,
 }
 
 const _: () = assert!(size_of::<Chunk>() <= 24);
 
 impl Chunk {
-    /// Its length with its framing.
+    /// Its length, with the framing.
     fn len(self) -> usize {
         framed(self.payload.into())
     }
@@ -99,8 +100,8 @@ fn framed(payload: usize) -> usize {
     digits + 2 + payload + 2
 }
 
-/// A log that those hold on to who write or read it. It is taken out for one call at a time, so no
-/// borrow can be held at the wrong moment.
+/// A log, shared by its writer and its readers. It is taken out of its cell for one call at a time,
+/// so no borrow outlives a call.
 pub struct LogCell(Cell<Option<Box<EventLog>>>);
 
 impl LogCell {
@@ -112,7 +113,7 @@ impl LogCell {
     /// Calls `with` with the log, which it may change.
     ///
     /// # Panics
-    /// Within another call.
+    /// If it is called within another call.
     pub fn with<T>(&self, with: impl FnOnce(&mut EventLog) -> T) -> T {
         let Some(mut log) = self.0.take() else { panic!("a log is taken out twice") };
         let result = with(&mut log);
@@ -127,8 +128,8 @@ impl fmt::Debug for LogCell {
     }
 }
 
-/// Events that many clients read. See the module. A clone has the same events at the same
-/// positions, and goes on like it with [`EventLog::take`].
+/// Events that many clients read. See the module docs. A clone has the same events at the same
+/// positions, and follows the original with [`EventLog::take`].
 #[derive(Clone)]
 pub struct EventLog {
     limits: Limits,
@@ -137,21 +138,21 @@ pub struct EventLog {
     chunks: VecDeque<Chunk>,
     /// The position of the first of them.
     first: u64,
-    /// The position from which on nothing may be dropped, because no reader could have read it.
+    /// The position from which on nothing may be dropped, because no reader can have read it yet.
     portion: u64,
-    /// The number of events that are held.
+    /// The number of held events.
     events: usize,
     /// The length of all chunks.
     bytes: usize,
-    /// The key of the hashes of ids, so that nobody can choose two that are the same.
+    /// The key for the hashes of ids, so that nobody can choose ids that collide.
     secret: RandomState,
-    /// The hash of the id behind which the log begins, if it does not begin with its stream.
+    /// The hash of the id after which the log begins, if it does not begin with its stream.
     begins_behind: Option<u64>,
-    /// True exactly when an event carried an id.
+    /// True if an event carried an id.
     has_ids: bool,
     /// The last event of each name, if these are kept.
     latest: Option<Box<Latest>>,
-    /// When to come back, as the stream last said, in milliseconds, and behind which position.
+    /// The reconnection time that the stream last set, in milliseconds, and the position after it.
     retry: Option<(u64, u64)>,
 }
 
@@ -162,21 +163,21 @@ pub enum Reading<'a> {
     Run(Run<'a>),
     /// Nothing: there is no further event yet.
     Nothing,
-    /// Nothing: what it would have read is not held any more.
+    /// Nothing: the next event for this reader is no longer held.
     Lost,
 }
 
-/// Chunks that lie together.
+/// Adjacent chunks.
 #[derive(Debug)]
 pub struct Run<'a> {
     log: &'a EventLog,
-    /// The index of the first chunk in the ring.
+    /// The index of the first chunk among those of the log.
     first: usize,
-    /// The index behind the last.
+    /// The index after the last.
     end: usize,
-    /// The only one, if it is not in the ring.
+    /// The only chunk, if it is not in the ring.
     kept: Option<&'a Piece>,
-    /// The position behind the last.
+    /// The position after the last.
     next: u64,
 }
 
@@ -200,36 +201,36 @@ impl EventLog {
         }
     }
 
-    /// Keeps the last event of each name, for those who fall behind. No event has come yet.
+    /// Keeps the last event of each name, for readers that fall behind. The log must be new.
     pub fn keep_latest(&mut self) {
         debug_assert_eq!(self.end(), 0);
         self.latest = Some(Box::default());
     }
 
-    /// All that is appended from here on is held until this is called again. Without that, readers
+    /// Everything appended from now on is held until this is called again. Without a call, readers
     /// can read after each event.
     pub fn begin_portion(&mut self) {
         self.portion = self.end();
     }
 
-    /// True exactly when something has come since then.
+    /// True if something has been appended since [`EventLog::begin_portion`] was called.
     pub fn has_portion(&self) -> bool {
         self.portion < self.end()
     }
 
-    /// True exactly when more is held than the limits say.
+    /// True if more is held than the limits allow.
     pub const fn is_overfull(&self) -> bool {
         self.bytes > self.limits.bytes || self.events > self.limits.events
     }
 
-    /// Notes that the first event is the one behind the last that carried this id.
+    /// Notes that the log begins after the event that carried this id.
     pub fn begin_behind(&mut self, id: &[u8]) {
         debug_assert_eq!(self.end(), 0);
         self.begins_behind = Some(self.hash(id));
         self.has_ids = true;
     }
 
-    /// The position of the oldest event that is held; of the next one, if none is.
+    /// The position of the oldest held event, or of the next one if none is held.
     pub const fn oldest(&self) -> u64 {
         self.first
     }
@@ -239,41 +240,41 @@ impl EventLog {
         self.first + self.chunks.len() as u64
     }
 
-    /// Notes that the last block says when to come back, in milliseconds.
+    /// Notes that the last block sets the reconnection time, in milliseconds.
     pub fn note_retry(&mut self, retry: u64) {
         self.retry = Some((retry, self.end()));
     }
 
-    /// When to come back, in milliseconds, for who begins at this position and gets nothing more
-    /// that says it.
+    /// The reconnection time in milliseconds for a reader that begins at this position, unless a
+    /// later block sets it.
     pub fn retry_before(&self, position: u64) -> Option<u64> {
         self.retry.filter(|(_, behind)| *behind <= position).map(|(retry, _)| retry)
     }
 
-    /// The number of events that are held.
+    /// The number of held events.
     pub const fn len(&self) -> usize {
         self.events
     }
 
-    /// How many bytes of memory it takes.
+    /// The memory that it uses, in bytes.
     pub fn memory(&self) -> usize {
         let latest = self.latest.as_ref().map_or(0, |latest| latest.memory());
         self.ring.len() + self.chunks.capacity() * size_of::<Chunk>() + latest
     }
 
-    /// True exactly when an event carried an id, or the log begins behind one that did.
+    /// True if an event carried an id, or the log begins after one that did.
     pub const fn has_ids(&self) -> bool {
         self.has_ids
     }
 
-    /// The number of events from this position on that count.
+    /// The number of events from this position on that clients dispatch.
     pub fn events_from(&self, position: u64) -> u64 {
         let gone = usize::try_from(position.saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.chunks.iter().skip(gone).map(|chunk| u64::from(chunk.counts)).sum()
     }
 
-    /// The position behind the last event that carried this id. None if none of those that are held
-    /// did. An empty id is none.
+    /// The position after the last event that carried this id. None if no held event did, or if the
+    /// id is empty.
     pub fn find(&self, id: &[u8]) -> Option<u64> {
         let hash = self.hash(id);
         if id.is_empty() {
@@ -288,8 +289,8 @@ impl EventLog {
         self.secret.hash_one(id).max(1)
     }
 
-    /// Appends an event, which ends with an empty line and carries this id, if any. Drops those
-    /// that are too old, or for which there is no room any more.
+    /// Appends an event, which ends with an empty line and carries this id, if any. Drops events
+    /// that are too old, or that there is no more room for.
     ///
     /// # Panics
     /// If the event is empty or longer than 1 GiB.
@@ -301,7 +302,7 @@ impl EventLog {
     }
 
     /// The same for an event with this name. A block without one does not count as an event, and is
-    /// none of those of which the last is kept.
+    /// not kept as the last of a name.
     pub fn append_block(
         &mut self,
         event: &[u8],
@@ -325,7 +326,7 @@ impl EventLog {
         }
     }
 
-    /// Prepares for an event of this many bytes with its framing, and with a name of this hash.
+    /// Makes room for an event of this many bytes, with its framing, and with a name of this hash.
     fn make_room(&mut self, needed: usize, name: Option<u64>, now: Tick) {
         let most = self.limits.bytes.max(needed);
         if let (Some(latest), Some(name)) = (&mut self.latest, name) {
@@ -354,7 +355,7 @@ impl EventLog {
         self.limit_latest(now);
     }
 
-    /// What came before this second is too old.
+    /// The second before which events are too old.
     fn since(&self, now: Tick) -> u32 {
         let age = u32::try_from(self.limits.age.as_secs()).unwrap_or(u32::MAX);
         now.as_seconds().saturating_sub(age)
@@ -389,7 +390,7 @@ impl EventLog {
         }
     }
 
-    /// Makes the ring large enough for `needed` more bytes, and no larger than for `most`.
+    /// Makes the ring large enough for `needed` more bytes, but for at most `most` in total.
     fn resize(&mut self, needed: usize, most: usize) {
         let (room, wanted) = (self.ring.len().saturating_sub(CHUNK_MAX), self.bytes + needed);
         if (wanted..=most).contains(&room) {
@@ -424,7 +425,7 @@ impl EventLog {
         self.bytes += len;
     }
 
-    /// Where the next chunk goes: behind the last one, or to the start of the ring.
+    /// Where the next chunk goes: after the last one, or to the start of the ring.
     fn place(&self, len: usize) -> usize {
         let (Some(oldest), Some(last)) = (self.chunks.front(), self.chunks.back()) else {
             return 0;
@@ -439,11 +440,10 @@ impl EventLog {
         at
     }
 
-    /// What a reader gets who has read up to `position`: at most `most` bytes, unless the first
-    /// chunk is longer.
+    /// What a reader at `position` gets: at most `most` bytes, unless the first chunk is longer.
     ///
     /// # Panics
-    /// If no chunk before that position ever existed.
+    /// If the position is after the end.
     pub fn read(&self, position: u64, most: usize) -> Reading<'_> {
         assert!(position <= self.end(), "a position in front of what was written");
         let Some(first) = position.checked_sub(self.first) else { return Reading::Lost };
@@ -460,8 +460,9 @@ impl EventLog {
         Reading::Run(Run { log: self, first, end: behind, kept: None, next })
     }
 
-    /// The same for a reader who gets of each name the last event only, one chunk at a time. It may
-    /// be behind what is held. [`Reading::Nothing`]: none is left, so it can go on at the end.
+    /// The same for a reader that gets only the last event of each name, one chunk at a time. Its
+    /// events may no longer be held. [`Reading::Nothing`]: no event is left, so it can continue at
+    /// the end.
     pub fn read_latest(&self, position: u64, is_between: bool) -> Reading<'_> {
         let next = self.latest.as_ref().and_then(|latest| latest.next(position));
         let position = match next {
@@ -476,7 +477,7 @@ impl EventLog {
         }
     }
 
-    /// True exactly when a reader at this position gets something, if only that it is too late.
+    /// True if a reader at this position gets something, even if it is only [`Reading::Lost`].
     pub fn has(&self, position: u64) -> bool {
         position < self.end()
     }
@@ -492,7 +493,7 @@ impl<'a> Run<'a> {
         self.kept.map_or_else(|| self.log.chunks[self.end - 1], |piece| piece.chunk)
     }
 
-    /// The chunks, as a body in the chunked coding has them.
+    /// The chunks, framed as in the chunked coding.
     pub fn bytes(&self) -> &'a [u8] {
         match self.kept {
             Some(piece) => &piece.bytes,
@@ -500,16 +501,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What is in each chunk.
+    /// The payload of each chunk.
     pub fn payloads(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let bytes: &[u8] = self.kept.map_or(&self.log.ring, |piece| &piece.bytes);
         self.chunks()
             .map(|chunk| &bytes[chunk.end() - 2 - usize::from(chunk.payload)..chunk.end() - 2])
     }
 
-    /// The first of these chunks, and how long they are: those that have the first `written` bytes,
-    /// and at least one, and those behind that are of the same event. The bytes are those of the
-    /// chunks if they are `framed`, and else of what is in them.
+    /// The first of these chunks, and their length: those with the first `written` bytes, at least
+    /// one, and the rest of the last event among them. Bytes are counted with the framing if it is
+    /// `framed`, and otherwise without.
     pub fn front(&self, written: usize, framed: bool) -> (Run<'a>, usize) {
         let (mut len, mut count, mut is_whole) = (0, 0, false);
         for chunk in self.chunks() {
@@ -524,33 +525,33 @@ impl<'a> Run<'a> {
         (Run { end, next, ..*self }, len)
     }
 
-    /// The number of events that end in these chunks, and count.
+    /// The number of events that end in these chunks and that clients dispatch.
     pub fn events(&self) -> u64 {
         self.chunks().map(|chunk| u64::from(chunk.counts)).sum()
     }
 
-    /// True exactly when the last chunk is the end of an event.
+    /// True if the last chunk ends an event.
     pub fn ends_between_events(&self) -> bool {
         self.last().is_last
     }
 
-    /// True exactly when an event of their log carried an id.
+    /// True if an event of their log carried an id.
     pub const fn has_ids(&self) -> bool {
         self.log.has_ids()
     }
 
-    /// The position behind these chunks.
+    /// The position after these chunks.
     pub const fn next(&self) -> u64 {
         self.next
     }
 
-    /// True exactly when nothing is behind these chunks yet.
+    /// True if nothing follows these chunks yet.
     pub fn is_at_end(&self) -> bool {
         self.next == self.log.end()
     }
 }
 
-/// An offset in a ring, none of which is longer than 2 GiB.
+/// An offset in a ring. No ring is longer than 2 GiB.
 #[expect(clippy::cast_possible_truncation, reason = "no ring is longer than 2 GiB")]
 fn narrow(at: usize) -> u32 {
     debug_assert!(u32::try_from(at).is_ok());

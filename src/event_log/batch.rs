@@ -1,24 +1,24 @@
-//! Events of a log, for a clone of it that is elsewhere.
+//! Events of a log, for a clone of it in another event loop.
 //!
-//! They are as they lie in the log: framed, and with the hashes of their ids. So a position means
-//! the same in both, and so does an id.
+//! They are copied as they are in the log: framed, and with the hashes of their ids. So positions
+//! and ids mean the same in both.
 
 use super::{Chunk, EventLog};
 use crate::time::Tick;
 use crate::work;
 
-/// Events that have come to a log, oldest first. See the module.
+/// Events that were appended to a log, oldest first. See the module docs.
 #[derive(Debug)]
 pub struct Batch {
-    /// The position of the first.
+    /// The position of the first event.
     position: u64,
     /// Their chunks, with the framing.
     bytes: Box<[u8]>,
-    /// What is known of each chunk. Where it begins in a ring means nothing.
+    /// The metadata of each chunk. Its start in the ring is meaningless here.
     chunks: Box<[Chunk]>,
-    /// The hashes of names, by the positions of the events that are the last of theirs.
+    /// The positions of events that are the last of their name, with the hash of the name.
     names: Box<[(u64, u64)]>,
-    /// When to come back, as the stream last said, and behind which position.
+    /// The reconnection time that the stream last set, in milliseconds, and the position after it.
     retry: Option<(u64, u64)>,
 }
 
@@ -30,7 +30,7 @@ impl Batch {
 }
 
 impl EventLog {
-    /// The events from this position on. None if some of them are not held any more.
+    /// The events from this position on. None if some of them are no longer held.
     pub fn events_since(&self, position: u64) -> Option<Batch> {
         let first = usize::try_from(position.checked_sub(self.first)?).ok()?;
         let chunks: Box<[Chunk]> = self.chunks.iter().skip(first).copied().collect();
@@ -44,11 +44,11 @@ impl EventLog {
         Some(Batch { position, bytes: bytes.into(), chunks, names, retry: self.retry })
     }
 
-    /// Appends the events of a batch from the log of which this is a clone. Drops those that are
-    /// too old, or for which there is no room any more.
+    /// Appends the events of a batch from the log that this is a clone of. Drops events that are
+    /// too old, or that there is no more room for.
     ///
     /// # Panics
-    /// If others are missing in between.
+    /// If events before the batch are missing.
     pub fn take(&mut self, batch: &Batch, now: Tick) {
         assert_eq!(batch.position, self.end(), "a batch goes where it comes from");
         work::note(batch.len());

@@ -1,59 +1,59 @@
-//! The last event of each name, also of those that a log does not hold any more.
+//! The last event of each name, even if a log no longer holds it.
 //!
-//! Who has fallen behind a log can go on with these, in the order in which they came, and is up to
-//! date when it has read them all. It needs nothing but its position for that: an event that comes
-//! while it reads takes the place of the former one of its name, further on.
+//! A reader that has fallen behind a log can continue with these, in the order in which they were
+//! appended, and is up to date when it has read them all. Its position is all it needs for that: an
+//! event appended in the meantime replaces the previous one of its name, at a later position.
 //!
-//! What is kept beside the ring is within the same limits as the ring itself. Beyond them the
-//! oldest goes.
+//! What is kept beside the ring has the same limits as the ring itself. Beyond them, the oldest
+//! events are dropped.
 
 use super::{Chunk, Limits};
 use std::collections::BTreeMap;
 
-/// The last events by their names. See the module.
+/// The last events by name. See the module docs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latest {
-    /// The position of each, by the hash of its name.
+    /// The position of each event, by the hash of its name.
     positions: BTreeMap<u64, u64>,
-    /// Each, by the position of its first chunk.
+    /// Each event, by the position of its first chunk.
     events: BTreeMap<u64, Event>,
-    /// The number of those that are kept here.
+    /// The number of events kept here and no longer in the ring.
     kept: usize,
-    /// Their length.
+    /// Their length in bytes.
     bytes: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Event {
     name: u64,
-    /// Its chunks. None are here while the log holds it.
+    /// Its chunks. Empty while the log holds it.
     chunks: Box<[Piece]>,
 }
 
 /// A chunk that is kept.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
-    /// What is known of it. It begins at the start of its bytes.
+    /// Its metadata. It begins at the start of `bytes`.
     pub(super) chunk: Chunk,
     /// The chunk with its framing.
     pub(super) bytes: Box<[u8]>,
 }
 
 impl Latest {
-    /// Another event of this name comes. The one before is not the last any more.
+    /// Notes that another event of this name follows, so the previous one is no longer the last.
     pub(super) fn replace(&mut self, name: u64) {
         if let Some(position) = self.positions.remove(&name) {
             self.forget(position);
         }
     }
 
-    /// An event of this name is in the log from this position on.
+    /// Notes that the last event of this name is at this position in the log.
     pub(super) fn note(&mut self, name: u64, position: u64) {
         self.positions.insert(name, position);
         self.events.insert(position, Event { name, chunks: Box::default() });
     }
 
-    /// True exactly when the event at this position is the last of its name.
+    /// True if the event at this position is the last of its name.
     pub(super) fn has(&self, position: u64) -> bool {
         self.events.contains_key(&position)
     }
@@ -63,8 +63,8 @@ impl Latest {
         self.events.get(&position).map(|event| event.name)
     }
 
-    /// Keeps the event at this position, which is the last of its name and which the log is about
-    /// to drop.
+    /// Keeps the event at this position, which is the last of its name, and which the log is
+    /// dropping.
     pub(super) fn keep(&mut self, position: u64, chunks: Box<[Piece]>) {
         let Some(event) = self.events.get_mut(&position) else { return };
         self.kept += 1;
@@ -72,7 +72,7 @@ impl Latest {
         event.chunks = chunks;
     }
 
-    /// Drops those that are beyond the limits, or that came before `since`, in seconds.
+    /// Drops events beyond the limits, or appended before `since`, in seconds.
     pub(super) fn limit(&mut self, limits: &Limits, since: u32) {
         while let Some((position, event)) = self.events.first_key_value() {
             let Some(piece) = event.chunks.first() else { return };
@@ -92,7 +92,7 @@ impl Latest {
         self.bytes -= event.chunks.iter().map(|piece| piece.bytes.len()).sum::<usize>();
     }
 
-    /// The position of the first of them from this one on.
+    /// The position of the first of these events from this position on.
     pub(super) fn next(&self, position: u64) -> Option<u64> {
         self.events.range(position..).next().map(|(position, _)| *position)
     }
@@ -103,7 +103,7 @@ impl Latest {
         event.chunks.get(usize::try_from(position - start).ok()?)
     }
 
-    /// How many bytes of memory it takes, about.
+    /// The memory that it uses, in bytes, approximately.
     pub(super) fn memory(&self) -> usize {
         let each = size_of::<(u64, u64)>() + size_of::<(u64, Event)>();
         self.events.len() * each + self.bytes + self.kept * size_of::<Piece>()

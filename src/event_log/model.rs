@@ -1,15 +1,15 @@
-//! A list of all events that a log ever had, which is asked for its end each time.
+//! A list of all events that a log ever had. What the log holds is computed from it each time.
 
 use super::{CHUNK_MAX, Limits};
 use crate::time::Tick;
 
-/// The model. See the module.
+/// The model. See the module docs.
 #[derive(Debug)]
 pub(crate) struct Model {
     limits: Limits,
-    /// All events there ever were, and the second in which each came.
+    /// All events ever appended, each with the second in which it arrived.
     all: Vec<(u32, Vec<u8>)>,
-    /// The number of those that are not held any more.
+    /// The number of those that are no longer held.
     gone: usize,
 }
 
@@ -38,7 +38,7 @@ impl Model {
         }
     }
 
-    /// The events that are held, as chunks.
+    /// The held events, as chunks.
     pub(crate) fn held(&self) -> Vec<u8> {
         self.all[self.gone..].iter().flat_map(|(_, event)| chunked(event)).collect()
     }
@@ -48,7 +48,7 @@ impl Model {
         self.all[self.gone..].iter().flat_map(|(_, event)| event.clone()).collect()
     }
 
-    /// The position of the first chunk of each event that is held, and of the next one.
+    /// The position of the first chunk of each held event, and of the next event.
     pub(crate) fn positions(&self) -> Vec<u64> {
         let mut position = 0;
         let mut all = vec![0];

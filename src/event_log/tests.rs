@@ -18,7 +18,7 @@ fn at(seconds: u64) -> Tick {
     Tick::from_millis(seconds * 1000)
 }
 
-/// All that a reader gets from `position` on, and where it is then.
+/// Everything that a reader gets from `position` on, and its position after that.
 fn read_on(log: &EventLog, mut position: u64, most: usize) -> (Vec<u8>, Vec<u8>, u64) {
     let (mut chunks, mut plain) = (Vec::new(), Vec::new());
     loop {
@@ -80,7 +80,7 @@ fn what_is_held_is_what_the_limits_say() {
     }
 }
 
-/// Whenever it was made, and however far apart its batches are.
+/// Whenever the clone was made, and however far apart its batches are.
 #[test]
 fn a_clone_goes_on_like_its_log() {
     for seed in 0..60 {
@@ -126,7 +126,7 @@ fn a_clone_goes_on_like_its_log() {
                 }
                 all
             };
-            // Which of several names goes first depends on what comes together.
+            // Which of several names is dropped first depends on what is appended together.
             if most == 1 {
                 assert!(latest(&log) == latest(&copy), "{step}");
             }
@@ -167,7 +167,7 @@ fn what_comes_together_is_held_together() {
     log.begin_portion();
     let event = |n: u64| format!("data: {n}\n\n");
     (0..100).for_each(|n| log.append(event(n).as_bytes(), None, at(0)));
-    assert_eq!((log.oldest(), log.end()), (1, 101), "what came before is dropped");
+    assert_eq!((log.oldest(), log.end()), (1, 101), "earlier events are dropped");
     let (_, plain, _) = read_on(&log, 1, 20);
     assert_eq!(plain, (0..100).flat_map(|n| event(n).into_bytes()).collect::<Vec<_>>());
     log.begin_portion();
@@ -175,7 +175,7 @@ fn what_comes_together_is_held_together() {
     assert_eq!((log.oldest(), log.end(), log.ring.len()), (100, 102, 30 + CHUNK_MAX));
     log.begin_portion();
     log.append(b"data: c\n\n", None, at(20));
-    assert_eq!((log.oldest(), log.end()), (102, 103), "also where it is too old");
+    assert_eq!((log.oldest(), log.end()), (102, 103), "also if they are too old");
 }
 
 #[test]
@@ -184,18 +184,18 @@ fn a_long_event_is_several_chunks_and_ends_with_the_last() {
     log.append(b"data: a\n\n", None, at(0));
     let event = vec![b'x'; PAYLOAD_MAX + 1];
     log.append(&event, None, at(0));
-    assert_eq!((log.oldest(), log.end()), (1, 3), "it is all that is held, too long as it is");
+    assert_eq!((log.oldest(), log.end()), (1, 3), "only it is held, although it is too long");
     let Reading::Run(run) = log.read(1, 0) else { panic!("there is more") };
     assert_eq!((run.bytes().len(), run.events()), (CHUNK_MAX, 0));
     let Reading::Run(both) = log.read(1, 20_000) else { panic!("there is more") };
-    assert_eq!(both.front(1, true).1, CHUNK_MAX + 6, "it is not cut");
+    assert_eq!(both.front(1, true).1, CHUNK_MAX + 6, "an event is not cut");
     assert!(!run.ends_between_events());
     let Reading::Run(run) = log.read(2, 0) else { panic!("there is more") };
     assert_eq!((run.bytes(), run.events()), (&b"1\r\nx\r\n"[..], 1));
     assert!(run.ends_between_events());
     log.append(b"data: b\n\n", None, at(0));
-    assert_eq!((log.oldest(), log.end()), (3, 4), "all of it goes together");
-    assert_eq!(log.ring.len(), 100 + CHUNK_MAX, "and so does its memory");
+    assert_eq!((log.oldest(), log.end()), (3, 4), "all of its chunks are dropped together");
+    assert_eq!(log.ring.len(), 100 + CHUNK_MAX, "and its memory is released");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn who_comes_back_goes_on_behind_the_last_event_with_its_id() {
     assert_eq!(found, [None, None, None, Some(log.end())], "only what is held");
 }
 
-/// All that a reader gets from `position` on who gets the last event of each name.
+/// Everything from `position` on that a reader of the last event of each name gets.
 fn read_latest_on(log: &EventLog, mut position: u64) -> (Vec<u8>, Vec<u8>) {
     let (mut chunks, mut plain, mut between) = (Vec::new(), Vec::new(), true);
     loop {
@@ -275,7 +275,7 @@ fn who_has_fallen_behind_gets_the_last_event_of_each_name() {
     }
 }
 
-/// In a clone as well, which goes on with what comes.
+/// Also in a clone, which continues with later batches.
 #[test]
 fn what_no_client_dispatches_is_no_event() {
     let mut log = EventLog::new(limits(1000, 100, 9));
@@ -289,7 +289,7 @@ fn what_no_client_dispatches_is_no_event() {
         assert_eq!((log.events_from(0), log.events_from(2)), (1, 0));
         let Reading::Run(run) = log.read(0, 1000) else { panic!("there is more") };
         assert_eq!((run.events(), run.next()), (1, 3));
-        // Who reads the block needs no word before it.
+        // A reader that reads the block needs no earlier value.
         assert_eq!([0, 2, 3].map(|at| log.retry_before(at)), [None, None, Some(5)]);
     }
 }
