@@ -1,16 +1,17 @@
-//! What has become of a handshake, as operators are told.
+//! The outcome of a handshake, as reported to operators.
 
 use std::error::Error;
 use std::{fmt, io};
 
-/// What a handshake has agreed on.
+/// What a handshake agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed<'a> {
-    /// The version of the protocol, as OpenSSL calls it.
+    /// The TLS version, as OpenSSL names it.
     pub version: &'static str,
-    /// True exactly when it went on from an earlier connection's.
+    /// True if it resumed the session of an earlier connection.
     pub is_resumed: bool,
-    /// The certificate that the peer has shown, in DER. It was verified if that was asked for.
+    /// The certificate that the peer presented, in DER. It was verified if verification is
+    /// configured.
     pub certificate: Option<&'a [u8]>,
 }
 
@@ -19,25 +20,25 @@ pub struct Agreed<'a> {
 pub enum TlsFault {
     /// The certificate has expired, or is not valid yet.
     Expired,
-    /// Nobody who is trusted has issued the certificate.
+    /// The certificate was not issued by a trusted authority.
     UnknownIssuer,
     /// The certificate is for other names.
     WrongName,
     /// The certificate was revoked.
     Revoked,
-    /// It cannot be told whether the certificate was revoked.
+    /// It is unknown whether the certificate was revoked.
     RevocationUnknown,
-    /// The certificate is wrong in another way.
+    /// The certificate is invalid in another way.
     BadCertificate,
-    /// The peer has ended the handshake and said why.
+    /// The peer ended the handshake with an alert.
     Alert,
-    /// The peer speaks something else.
+    /// The peer speaks another protocol.
     NotTls,
     /// The peer, a client, speaks HTTP without TLS.
     PlainHttp,
     /// The peer has closed the connection during the handshake.
     Closed,
-    /// Both speak TLS and do not get along.
+    /// Both sides speak TLS, but are not compatible.
     Incompatible,
 }
 
@@ -46,12 +47,12 @@ pub enum TlsFault {
 pub struct TlsError {
     /// What went wrong.
     pub fault: TlsFault,
-    /// The same with its particulars, as a part of a sentence.
+    /// The details, as part of a sentence.
     pub text: String,
 }
 
 impl TlsError {
-    /// What an error of connecting says about the handshake. None if it came earlier.
+    /// The fault of the handshake, if that is why connecting failed.
     pub fn fault_of(error: &io::Error) -> Option<TlsFault> {
         error.get_ref()?.downcast_ref::<TlsError>().map(|error| error.fault)
     }

@@ -1,13 +1,13 @@
-//! The real network: non-blocking TCP and unix sockets behind mio's edge-triggered poll.
+//! The real network: non-blocking TCP and Unix sockets with mio's edge-triggered poll.
 //!
-//! mio's own token is as wide as a pointer, 32 bits on some hosts, so it carries the socket's id,
+//! mio's token is only as wide as a pointer, 32 bits on some hosts, so it carries the socket's id,
 //! and the [`Token`] is looked up here. An event cannot reach a later socket with the same id: the
 //! loop records all events of a poll before it closes anything, and a closed descriptor reports
 //! nothing.
 //!
 //! Only the kernel can detect dead peers: keep-alive probes run on both sides, and on Linux a
-//! `TCP_USER_TIMEOUT` of `write_timeout` towards clients, because only the kernel knows what was
-//! acknowledged while there is room in its buffers.
+//! `TCP_USER_TIMEOUT` of `write_timeout` towards clients, because only the kernel knows whether
+//! bytes in its buffers were acknowledged.
 
 use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use mio::event::{Event, Source};
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Keepalive probes for peers that vanish silently, such as a closed laptop or a cut cable. Nothing
-/// else detects this on a quiet stream.
+/// else detects these on a quiet stream.
 pub const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
@@ -48,13 +48,13 @@ struct Slot {
     token: Token,
 }
 
-/// A listening socket. Where one is open several times, it has one owner: when that closes it,
-/// nobody can connect any more, also if another event loop does not turn and so cannot close it.
+/// A listening socket. If it has several descriptors, one of them is its owner: once that closes,
+/// nobody can connect, even if another event loop hangs and does not close its own.
 #[derive(Debug)]
 pub enum Listener {
     /// A socket with an address and a port, and whether this is its owner.
     Tcp(mio::net::TcpListener, bool),
-    /// A socket at a path. The owner has the file to remove when it closes.
+    /// A socket at a path. The owner has the file, which it removes when it closes.
     Unix(mio::net::UnixListener, Option<SocketFile>),
 }
 
@@ -71,7 +71,7 @@ impl SocketFile {
     /// Identifies the file at this path, where a socket was just bound.
     ///
     /// # Errors
-    /// If it is gone already.
+    /// If it has already been removed.
     pub fn at(path: PathBuf) -> io::Result<SocketFile> {
         Ok(SocketFile { identity: identity(&path)?, path })
     }
@@ -79,7 +79,7 @@ impl SocketFile {
     /// Removes the file unless another one has replaced it. The socket must still be open.
     fn remove(&self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
-            // It may be gone by now, which is just as good.
+            // It may have been removed by now, which is fine.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -102,7 +102,7 @@ impl Listener {
         }
     }
 
-    /// Another descriptor of the same socket, which is not its owner.
+    /// Another descriptor for the same socket, which is not its owner.
     ///
     /// # Errors
     /// If no descriptor is left.
@@ -119,13 +119,13 @@ impl Listener {
         }
     }
 
-    /// Ends listening at a socket for all who have it open.
+    /// Stops listening on a socket for everyone who has it open.
     fn end(&self) {
         let socket = match self {
             Listener::Tcp(listener, _) => socket2::SockRef::from(listener),
             Listener::Unix(listener, _) => socket2::SockRef::from(listener),
         };
-        // Where this is not possible, it ends when the last one closes it.
+        // If this fails, it stops when the last descriptor is closed.
         let _: io::Result<()> = socket.shutdown(Shutdown::Read);
     }
 }
@@ -160,10 +160,10 @@ impl MioNet {
         Ok(id)
     }
 
-    /// Keeps a listening socket of which nothing is heard, and returns its id.
+    /// Keeps a listening socket without registering it, and returns its id.
     ///
     /// # Errors
-    /// If there are as many as there can be.
+    /// If there are already as many as possible.
     pub fn add_spare(&mut self, listener: Listener) -> io::Result<ListenerId> {
         let id = self.next_listener()?;
         self.keep_listener(id, listener);
@@ -185,7 +185,7 @@ impl MioNet {
         }
     }
 
-    /// Another descriptor of the same listening socket, for another poll.
+    /// Another descriptor for the same listening socket, for another poll.
     ///
     /// # Errors
     /// If no descriptor is left.
@@ -199,8 +199,7 @@ impl MioNet {
         }
     }
 
-    /// The listener or socket that an event is about. None for a source that is not ours or is
-    /// closed.
+    /// The listener or socket of an event. None if it is not ours or has been closed.
     pub fn source_of(&self, event: &Event) -> Option<EventSource> {
         let mio::Token(token) = event.token();
         if let Some(index) = token.checked_sub(FIRST_LISTENER) {
@@ -231,7 +230,7 @@ impl MioNet {
         }
     }
 
-    /// Dropping a mio socket closes it, and a closed descriptor leaves epoll by itself.
+    /// Dropping the socket closes it, which also removes it from epoll.
     fn forget(&mut self, sock: SockId) -> Option<Socket> {
         let slot = self.sockets.get_mut(sock.0 as usize)?.take();
         assert!(slot.is_some(), "a socket is closed once");
@@ -270,7 +269,7 @@ fn ready_bits(event: &Event) -> Ready {
     ready
 }
 
-/// Retries a call that a signal interrupted, since its edge would not come again.
+/// Retries a call that a signal interrupted, since its edge would not be repeated.
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -293,7 +292,7 @@ impl Net for MioNet {
         };
         match accepted {
             Ok((socket, peer)) => Ok((self.keep(socket), peer)),
-            // Its owner has closed it.
+            // The owner has closed the listener.
             Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
                 Err(io::ErrorKind::WouldBlock.into())
             }
@@ -369,14 +368,14 @@ impl Net for MioNet {
 
     fn keep_for_long(&mut self, sock: SockId) {
         if let Ok(Socket::Tcp(stream)) = self.socket(sock) {
-            // These fail only if the connection is gone, which the next read reports.
+            // These fail only if the connection is broken, which the next read reports.
             let _ = stream.set_nodelay(true);
             let _ = socket2::SockRef::from(&*stream).set_tcp_keepalive(&KEEPALIVE);
         }
     }
 
     fn shutdown_write(&mut self, sock: SockId) {
-        // This fails only if the connection is gone, which the next read reports.
+        // This fails only if the connection is broken, which the next read reports.
         let _ = match self.socket(sock) {
             Ok(Socket::Tcp(s)) => s.shutdown(Shutdown::Write),
             Ok(Socket::Unix(s)) => s.shutdown(Shutdown::Write),
@@ -398,8 +397,8 @@ impl Net for MioNet {
     fn close_listener(&mut self, listener: ListenerId) {
         let listener = self.listeners.get_mut(listener.0 as usize).and_then(Option::take);
         let Some(mut listener) = listener else { return };
-        // Another event loop may have the same socket open, of which this poll would go on to hear.
-        // It fails only if it was not registered.
+        // Another event loop may have the same socket open, and this poll would still report its
+        // events. This fails only if it was not registered.
         let _: io::Result<()> = match &mut listener {
             Listener::Tcp(listener, _) => self.registry.deregister(listener),
             Listener::Unix(listener, _) => self.registry.deregister(listener),

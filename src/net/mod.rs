@@ -1,31 +1,31 @@
 //! The operations that the proxy needs from the network.
 //!
 //! [`Net`] divides the program: below it are sockets and epoll ([`mio`]) or an in-memory network
-//! with a virtual clock (`testing::sim`), and nothing above it can tell which. It owns the sockets
-//! and hands out small ids, so that everything above is plain data.
+//! with a virtual clock (`testing::sim`), and nothing above it can tell which of them it is. It
+//! owns the sockets and hands out small ids, so that everything above is plain data.
 //!
-//! The contract, which both implementations are tested against:
+//! The contract that both implementations are tested against:
 //!
 //! * Sockets never block. A call that would have to wait returns [`io::ErrorKind::WouldBlock`].
 //! * A socket is registered once, for reading and writing, and never re-registered. Events are
-//!   edges: once a read (write) returned `WouldBlock`, an event follows when it can succeed again.
-//!   Events may be spurious, repeated and reordered; a token may outlive its socket.
+//!   edge-triggered: once a read or write returned `WouldBlock`, an event follows when it can
+//!   succeed again. Events may be spurious, repeated and reordered; a token may outlive its socket.
 //! * A read reports whether it drained the socket, and a write whether it filled it
-//!   ([`Received::drained`], [`Sent::full`]). Either promises what `WouldBlock` would have: an
-//!   event follows when the operation can succeed again. A network that cannot tell reports false,
-//!   and the next call returns `WouldBlock`. With epoll a short read or write tells, but not if
+//!   ([`Received::drained`], [`Sent::full`]). Either promises the same as `WouldBlock`: an event
+//!   follows when the operation can succeed again. A network that cannot tell reports false, and
+//!   the next call returns `WouldBlock`. With epoll a short read or write shows it, but not if
 //!   something is decoded between the socket and the caller.
-//! * There is one exception, and forgetting it loses streams: once [`Ready::HUP`] was seen, an end
-//!   of stream may stand behind the bytes of a read that drained the socket, and no further edge
-//!   announces it. [`crate::conn::Conn`] takes care of that for all callers.
+//! * There is one exception, without which streams would hang: once [`Ready::HUP`] was seen, the
+//!   end of the stream may follow the bytes of a read that drained the socket, and no further edge
+//!   announces it. [`crate::conn::Conn`] handles this for all callers.
 //!
-//! * Who was refused some bytes offers them again, before any others, or writes no more: they may
-//!   be on their way already, in a form that cannot be taken back.
+//! * A caller whose bytes were refused offers them again, before any others, or writes no more:
+//!   they may already be on their way in a form that cannot be taken back.
 //!
 //! Knowing that a read drained its socket saves one system call for each event.
 //!
-//! [`tls`] is a network around another one. It takes part in events ([`Net::heard`]) and has work
-//! of its own to do ([`Net::shake_hands`]), which the others have not.
+//! [`tls`] is a network around another one. Unlike the others, it takes part in events
+//! ([`Net::heard`]) and has work of its own to do ([`Net::shake_hands`]).
 
 mod fault;
 pub mod mio;
@@ -59,7 +59,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// The addresses of a name, each once and at least one, or why there are none.
+/// The addresses of a name, at least one and each only once, or the reason why there are none.
 pub type Resolution = Result<Vec<Address>, String>;
 
 impl From<SocketAddr> for Address {
@@ -96,7 +96,7 @@ impl Ready {
     /// bit also has [`Ready::READ`], so that a read finds out which of the two it was.
     pub const HUP: Ready = Ready(4);
 
-    /// True exactly when all bits of `other` are set.
+    /// True if all bits of `other` are set.
     pub const fn has(self, other: Ready) -> bool {
         self.0 & other.0 == other.0
     }
@@ -131,9 +131,9 @@ pub struct Sent {
     pub full: bool,
 }
 
-/// A network. See the module for the contract of events.
+/// A network. See the module docs for the contract.
 pub trait Net {
-    /// Accepts the next waiting connection. Returns its peer's address, too; None for a Unix
+    /// Accepts the next waiting connection. Also returns its peer's address, or None for a Unix
     /// socket.
     ///
     /// # Errors
@@ -141,18 +141,19 @@ pub trait Net {
     fn accept(&mut self, listener: ListenerId) -> io::Result<(SockId, Option<IpAddr>)>;
 
     /// Starts to connect. A [`Ready::WRITE`] event without [`Ready::HUP`] means that the connection
-    /// is established, and never comes earlier. After one with it, [`Net::connected`] gives the
-    /// result of the attempt.
+    /// is established, and never arrives earlier. After one with both, [`Net::connected`] returns
+    /// the result of the attempt.
     ///
     /// # Errors
     /// Those that are known at once.
     fn connect(&mut self, address: &Address) -> io::Result<SockId>;
 
     /// Secures a connection that was started with [`Net::connect`], before it is registered. It is
-    /// established when the handshake is over, too. The `preface` is sent before that, as it is.
+    /// then established only after the handshake. The `preface` is sent before the handshake,
+    /// unencrypted.
     ///
     /// # Errors
-    /// `Unsupported` if this network cannot.
+    /// `Unsupported` if this network cannot do that.
     fn secure_as_client(
         &mut self,
         _sock: SockId,
@@ -167,12 +168,12 @@ pub trait Net {
         None
     }
 
-    /// Secures a connection that was accepted and is registered with `token`, now or before
-    /// anything is waited for. From then on it is one that is being established: a
-    /// [`Ready::WRITE`] event tells that the handshake has ended, and [`Net::connected`] how.
+    /// Secures an accepted connection. It has been registered with `token`, or will be before
+    /// anything waits for it. From then on it counts as being established: a [`Ready::WRITE`] event
+    /// means that the handshake has ended, and [`Net::connected`] returns how.
     ///
     /// # Errors
-    /// `Unsupported` if this network cannot.
+    /// `Unsupported` if this network cannot do that.
     fn secure_as_server(
         &mut self,
         _sock: SockId,
@@ -182,26 +183,26 @@ pub trait Net {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// What the handshake of a secured connection has agreed on. None if it is not over, or the
+    /// What the handshake of a secured connection agreed on. None if it is not complete, or if the
     /// connection is not secured.
     fn agreed(&self, _sock: SockId) -> Option<Agreed<'_>> {
         None
     }
 
-    /// True exactly when `server` would accept the certificate that the peer of a connection has
-    /// shown. One that has expired by `unix_ms` is as good as it was. Also true if it asks for
-    /// none.
+    /// True if `server` would accept the certificate that the peer of a connection presented. That
+    /// it has expired by `unix_ms` does not count against it. Also true if `server` requests no
+    /// certificate.
     fn accepts_certificate(&self, _sock: SockId, _server: &tls::Server, _unix_ms: u64) -> bool {
         true
     }
 
-    /// Checks whether a connection is established that was started with [`Net::connect`], or
+    /// Checks whether a connection is established. It was started with [`Net::connect`], or
     /// accepted and secured.
     ///
     /// # Errors
-    /// `WouldBlock` while it is in progress; otherwise why it failed. If that was the handshake,
-    /// the connection is from then on one that is not secured, without what has been read of it. So
-    /// a client that speaks plain HTTP ([`TlsFault::PlainHttp`]) can be answered.
+    /// `WouldBlock` while it is in progress; otherwise why it failed. If the handshake failed, the
+    /// connection is unsecured from then on, and the bytes read so far are lost. So a client that
+    /// speaks plain HTTP ([`TlsFault::PlainHttp`]) can be answered.
     fn connected(&mut self, sock: SockId) -> io::Result<()>;
 
     /// Registers a socket, so that its events carry `token`. Called once for each socket.
@@ -211,27 +212,27 @@ pub trait Net {
     fn register(&mut self, sock: SockId, token: Token) -> io::Result<()>;
 
     /// Prepares a connection that was started with [`Net::connect`] for a long life: small writes
-    /// are sent at once even while earlier ones are unacknowledged, and a peer that vanished
-    /// silently is noticed. A connection for one small request needs neither.
+    /// are sent at once even while earlier ones are unacknowledged, and a peer that vanishes
+    /// silently is detected. A connection for one small request needs neither.
     fn keep_for_long(&mut self, sock: SockId);
 
-    /// Takes note of an event of the network below, and returns what is left of it for whoever
-    /// holds the socket.
+    /// Handles an event of the network below, and returns what remains of it for the owner of the
+    /// socket.
     fn heard(&mut self, _sock: SockId, ready: Ready) -> Ready {
         ready
     }
 
-    /// Goes on with at most `most` handshakes. True if there are more that could go on.
+    /// Advances at most `most` handshakes. Returns true if more of them could advance.
     fn shake_hands(&mut self, _most: usize) -> bool {
         false
     }
 
-    /// The next event that [`Net::shake_hands`] has brought about.
+    /// The next event caused by [`Net::shake_hands`].
     fn next_ready(&mut self) -> Option<(Token, Ready)> {
         None
     }
 
-    /// The bytes that wait within the network, in buffers of its own.
+    /// The size of the buffers that the network itself holds, in bytes.
     fn held_bytes(&self) -> usize {
         0
     }
@@ -239,20 +240,21 @@ pub trait Net {
     /// Reads once. Zero bytes mean the end of the stream; `buf` must not be empty.
     ///
     /// # Errors
-    /// `WouldBlock`, or that the connection is broken.
+    /// `WouldBlock`, or why the connection is broken.
     fn read(&mut self, sock: SockId, buf: &mut [u8]) -> io::Result<Received>;
 
     /// Writes once. `bytes` must not be empty.
     ///
     /// # Errors
-    /// `WouldBlock`, or that the connection is broken.
+    /// `WouldBlock`, or why the connection is broken.
     fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<Sent>;
 
-    /// Takes note that what was written is cut: a network that can announce an end does not
+    /// Notes that the bytes written are cut off: a network that can announce an end does not
     /// announce this one.
     fn note_cut(&mut self, _sock: SockId) {}
 
-    /// Ends our side of the connection after the bytes already written. Failures show up elsewhere.
+    /// Ends our side of the connection after the bytes already written. Failures show up in later
+    /// calls.
     fn shutdown_write(&mut self, sock: SockId);
 
     /// Closes the connection and releases its id.
@@ -262,6 +264,6 @@ pub trait Net {
     /// Unix sockets have no resets, so there it is a plain close.
     fn abort(&mut self, sock: SockId);
 
-    /// Stops listening. The kernel refuses connections that were not yet accepted.
+    /// Stops listening. The kernel resets connections that were not accepted yet.
     fn close_listener(&mut self, listener: ListenerId);
 }

@@ -3,30 +3,32 @@
 //! [`TlsNet`] keeps the contract of [`Net`] for sockets that are secured
 //! ([`Net::secure_as_client`], [`Net::secure_as_server`]) and passes everything through for those
 //! that are not, so nothing above can tell them apart. An idle secured socket costs a [`Session`],
-//! which is the library's state and three empty slots. Reading and writing happen in two scratches
-//! that all sockets share: one read and one write of the network below for one of the caller's, if
-//! the peer's records are not larger than what is asked for.
+//! which is the library's state and three empty slots. Reading and writing use two scratch buffers
+//! that all sockets share. Each read and write of the caller takes one of the network below, unless
+//! the peer's records are larger than the read.
 //!
-//! **Handshakes are driven here and hidden from above.** An event of a socket that shakes hands is
-//! not passed on; it queues the socket, and [`Net::shake_hands`] takes it further, a few in each
-//! turn, because a step costs as much as some ten events. When it is over, the caller is told
-//! as [`Net::connect`] promises: ready to write, and hung up if it failed. A connection that was
-//! accepted is no other: it is being established until hands are shaken. If they are not, what is
-//! left is a plain connection, on which who speaks plain HTTP can be told so.
+//! **Handshakes are driven here and hidden from the layers above.** During a handshake, events of
+//! the socket are not passed on. They queue the socket, and [`Net::shake_hands`] advances a few
+//! handshakes in each turn, because a step costs as much as some ten events. When the handshake is
+//! over, the caller is told as [`Net::connect`] promises: ready to write, and hung up if it failed.
+//! An accepted connection is treated alike: it is being established until the handshake is over. If
+//! that fails, a plain connection is left, on which a client that speaks plain HTTP can be
+//! answered.
 //!
-//! **What was read too early** waits in the session's buffers: an unfinished record, as it came,
-//! and the rest of a record of which the caller had no room for all. A read that leaves some of the
-//! latter says that it has not drained the socket.
+//! **Bytes read too early** wait in the session's buffers: an unfinished record, as it arrived, and
+//! the rest of a record that the caller did not have enough room for. A read that leaves such a
+//! rest reports that it has not drained the socket.
 //!
-//! **What the socket refuses is sealed already.** A record cannot be taken back, so it waits here,
-//! and the caller, who keeps what it stands for, offers the same bytes again. They count as written
-//! at the pace at which the records leave, the last of them when all have. So pending bytes, their
-//! deadlines and the ends behind them mean the same with TLS as without, for twice the memory while
-//! a peer is slow. To keep that small, a socket that was full is sealed one record at a time.
+//! **Bytes that the socket refuses are already encrypted.** A record cannot be taken back, so it
+//! waits here, and the caller, which keeps the plaintext, offers the same bytes again. They count
+//! as written as their records are sent, and the last of them when all records have been sent. So
+//! pending bytes, their deadlines and the ends after them mean the same with and without TLS, at
+//! the price of twice the memory while a peer is slow. To limit that, only one record at a time is
+//! encrypted for a socket that was full.
 //!
-//! **An end is an end only if the peer says so** (`close_notify`). Without that it is an error, as
-//! a reset is: whoever can cut a connection must not be able to shorten what is sent on it. In turn
-//! our ends say so, and our cuts ([`Net::note_cut`], [`Net::abort`]) do not.
+//! **An end counts only if the peer announces it** (`close_notify`). Otherwise it is an error, like
+//! a reset: an attacker who can cut a connection must not be able to truncate what is sent on it.
+//! Likewise our ends are announced, and our cuts ([`Net::note_cut`], [`Net::abort`]) are not.
 
 mod client;
 mod engine;
@@ -68,22 +70,22 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-/// Whose a certificate in DER is, as a text (RFC 4514) of visible ASCII characters and spaces.
-/// Empty if it does not say that.
+/// The subject of a certificate in DER, as text (RFC 4514) in visible ASCII characters and spaces.
+/// Empty if there is none.
 pub fn subject_of(certificate: &[u8]) -> String {
     x509::subject(certificate).unwrap_or_default()
 }
 
-/// The last second of the validity of a certificate in DER, since 1970. The end of time if it does
-/// not say that.
+/// The last second in which a certificate in DER is valid, since 1970. `u64::MAX` if it cannot be
+/// read.
 pub fn last_second_of(certificate: &[u8]) -> u64 {
     x509::last_second(certificate).unwrap_or(u64::MAX)
 }
 
-/// The protocol that is spoken inside (RFC 7301).
+/// The protocol that is spoken over TLS (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
 
-/// A network with TLS around it. See the module.
+/// A network with TLS around it. See the module docs.
 #[derive(Debug)]
 pub struct TlsNet<N> {
     inner: N,
@@ -91,9 +93,9 @@ pub struct TlsNet<N> {
     sessions: Vec<Option<Box<Session>>>,
     /// What all sessions share.
     shared: Shared,
-    /// Sockets whose handshakes may go on. An id may belong to another socket by now.
+    /// Sockets whose handshakes may advance. An id may belong to another socket by now.
     shaking: VecDeque<SockId>,
-    /// Sockets whose handshakes have ended since somebody asked.
+    /// Events of sockets whose handshakes have ended, until they are fetched.
     shaken: VecDeque<(Token, Ready)>,
 }
 
@@ -108,19 +110,19 @@ pub fn around<N>(inner: N, sockets_max: usize) -> TlsNet<N> {
     }
 }
 
-/// The network below. Its sockets are not to be read or written there.
+/// The network below. Its sockets must not be read or written there.
 pub const fn inner<N>(net: &mut TlsNet<N>) -> &mut N {
     &mut net.inner
 }
 
 impl<N: Net> TlsNet<N> {
-    /// The session of a socket, with what it works on. None if it is not secured.
+    /// The session of a socket, with what it needs. None if the socket is not secured.
     fn session(&mut self, sock: SockId) -> Option<(&mut Session, &mut N, &mut Shared)> {
         let session = self.sessions.get_mut(sock.0 as usize)?.as_deref_mut()?;
         Some((session, &mut self.inner, &mut self.shared))
     }
 
-    /// Queues a socket whose handshake may go on.
+    /// Queues a socket whose handshake may advance.
     fn queue(&mut self, sock: SockId) {
         if let Some((session, ..)) = self.session(sock)
             && !std::mem::replace(&mut session.is_queued, true)
@@ -142,7 +144,7 @@ impl<N: Net> TlsNet<N> {
         self.sessions.get_mut(sock.0 as usize)?.take()
     }
 
-    /// Whether what is believed of a socket is so, where `truth` judges the network below.
+    /// True if `believed` is right about a socket. `truth` judges the network below.
     #[cfg(feature = "sim")]
     pub fn is_truthful(
         &self,
@@ -285,7 +287,7 @@ impl<N: Net> Net for TlsNet<N> {
     fn close(&mut self, sock: SockId) {
         let Some(mut session) = self.forget(sock) else { return self.inner.close(sock) };
         session.announce_end(sock, &mut self.inner, &mut self.shared);
-        // What was not read makes a close a reset, wherever it waits.
+        // Unread bytes turn a close into a reset, wherever they wait.
         if session.give_back(&mut self.shared) {
             self.inner.abort(sock);
         } else {

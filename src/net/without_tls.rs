@@ -1,4 +1,4 @@
-//! What there is in place of TLS in a program that was built without it: nothing.
+//! What replaces TLS in a program that was built without it: nothing.
 
 #[path = "tls/terms.rs"]
 mod terms;
@@ -11,7 +11,7 @@ pub use terms::{
 };
 pub use ticket_keys::TicketKeys;
 
-/// A network, as it is.
+/// The network itself.
 pub type TlsNet<N> = N;
 
 /// The network itself.
@@ -24,23 +24,23 @@ pub const fn inner<N>(net: &mut N) -> &mut N {
     net
 }
 
-/// Nobody can have shown a certificate.
+/// No peer can have presented a certificate.
 pub const fn subject_of(_certificate: &[u8]) -> String {
     String::new()
 }
 
-/// Nobody can have shown a certificate.
+/// No peer can have presented a certificate.
 pub const fn last_second_of(_certificate: &[u8]) -> u64 {
     u64::MAX
 }
 
 const NO_TLS: &str = "this program was built without TLS";
 
-/// The client's side of connections. There is none.
+/// The client side of connections. There is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client(Infallible);
 
-/// The client's side of connections to one server. There is none.
+/// The client side of connections to one server. There is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientOf(Infallible);
 
@@ -53,7 +53,7 @@ impl Client {
         Err(NO_TLS.to_owned())
     }
 
-    /// There is nobody to ask.
+    /// Cannot be called: there is no client side.
     ///
     /// # Errors
     /// Never.
@@ -75,22 +75,22 @@ impl Pair {
         Err(PairError::Certificate(NO_TLS.to_owned()))
     }
 
-    /// The hosts that it is for.
+    /// The host names that it is valid for.
     pub const fn names(&self) -> &[String] {
         match self.0 {}
     }
 
-    /// When it is valid.
+    /// The period in which it is valid.
     pub const fn valid(&self) -> [u64; 2] {
         match self.0 {}
     }
 
-    /// Whether its issuer's certificate is missing.
+    /// True if its issuer's certificate is missing.
     pub const fn is_alone(&self) -> bool {
         match self.0 {}
     }
 
-    /// Whether its key is an RSA key.
+    /// True if its key is an RSA key.
     pub const fn has_rsa_key(&self) -> bool {
         match self.0 {}
     }
@@ -114,18 +114,18 @@ impl RevocationLists {
         match self.0 {}
     }
 
-    /// The number of bytes of the largest.
+    /// The size of the largest list in bytes.
     pub const fn largest(&self) -> usize {
         match self.0 {}
     }
 
-    /// The authorities of which there is no list.
+    /// The authorities without a list.
     pub const fn missing(&self, _: &[u8]) -> Vec<String> {
         match self.0 {}
     }
 }
 
-/// The server's side of connections. There is none.
+/// The server side of connections. There is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server(Infallible);
 

@@ -1,4 +1,4 @@
-//! How connections to servers are secured: whom we trust, and who we are.
+//! How connections to servers are secured: which certificates we trust, and which one we present.
 
 use super::pem::roots_in;
 use super::tickets::Tickets;
@@ -15,11 +15,11 @@ use rustls::{
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// The client's side of connections to any server. See the module.
+/// The client side of connections to any server. See the module docs.
 #[derive(Clone, Debug)]
 pub struct Client(Arc<ClientConfig>);
 
-/// The same means the same settings, not others that are equal.
+/// Equal only if they share the same settings, not if their settings are equal.
 impl PartialEq for Client {
     fn eq(&self, other: &Client) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -28,14 +28,14 @@ impl PartialEq for Client {
 
 impl Eq for Client {}
 
-/// The client's side of connections to one server.
+/// The client side of connections to one server.
 #[derive(Clone, Debug)]
 pub struct ClientOf {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
-/// The same means the same settings, not others that are equal.
+/// Equal only if they share the same settings, not if their settings are equal.
 impl PartialEq for ClientOf {
     fn eq(&self, other: &ClientOf) -> bool {
         Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
@@ -45,10 +45,11 @@ impl PartialEq for ClientOf {
 impl Eq for ClientOf {}
 
 impl Client {
-    /// Prepares to connect on these terms. Reads the system's certificates if they are wanted.
+    /// Prepares connections on these terms. Reads the system's certificates if these are to be
+    /// trusted.
     ///
     /// # Errors
-    /// Why nobody can be trusted.
+    /// If there are no certificates to trust.
     pub fn new(terms: Terms<'_>) -> Result<Client, String> {
         let provider = Arc::new(lean::provider());
         let verifier = || Everybody(provider.signature_verification_algorithms);
@@ -71,17 +72,17 @@ impl Client {
         Ok(Client(Arc::new(config)))
     }
 
-    /// What the simulator wants.
+    /// For the simulator.
     #[cfg(feature = "sim")]
     pub fn with(config: ClientConfig) -> Client {
         Client(Arc::new(config))
     }
 
-    /// The client's side of connections to a host: a name, or an IP address without brackets. It is
-    /// what is asked for (SNI), and what the certificate must be for.
+    /// The client side of connections to a host: a name, or an IP address without brackets. A name
+    /// is sent as SNI. The certificate must be valid for the host.
     ///
     /// # Errors
-    /// If certificates cannot be for such a host.
+    /// If no certificate can be valid for such a host.
     pub fn of(&self, host: &str) -> Result<ClientOf, String> {
         let name = ServerName::try_from(host.strip_suffix('.').unwrap_or(host))
             .map_err(|_| format!("no certificate can be for {host}"))?;
@@ -90,13 +91,13 @@ impl Client {
 }
 
 impl ClientOf {
-    /// A connection that has not begun.
+    /// A new connection.
     pub(super) fn begin(&self) -> Result<UnbufferedClientConnection, Error> {
         UnbufferedClientConnection::new(Arc::clone(&self.config), self.name.clone())
     }
 }
 
-/// A configuration without authorities and certificates, for TLS 1.2 and 1.3.
+/// A configuration for TLS 1.2 and 1.3, without authorities or certificates.
 fn builder(provider: &Arc<CryptoProvider>) -> ConfigBuilder<ClientConfig, WantsVerifier> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
     let Ok(builder) = builder.with_safe_default_protocol_versions() else {
@@ -122,7 +123,7 @@ fn system_roots() -> Result<RootCertStore, String> {
     Err(what)
 }
 
-/// Accepts every certificate, if only whoever shows it has its key.
+/// Accepts every certificate, as long as the peer has its key.
 #[derive(Debug)]
 struct Everybody(WebPkiSupportedAlgorithms);
 

@@ -1,9 +1,9 @@
-//! One side of a TLS connection, without a socket and without a buffer of its own.
+//! One side of a TLS connection, without a socket and without its own buffers.
 //!
-//! This is all that is known of the library's interface for connections: three calls over slices.
-//! The library works on the caller's bytes and keeps the connection's state only, which is a few
-//! kilobytes less than its buffered interface. Its next release has another interface for the same;
-//! these calls fit that one, too.
+//! Only this module uses the library's interface for connections, and reduces it to three calls
+//! over slices. The library works on the caller's bytes and keeps only the connection's state,
+//! which takes a few kilobytes less than its buffered interface. Its next release has a different
+//! interface for the same purpose; these calls fit that one, too.
 
 use crate::net::Agreed;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
@@ -16,7 +16,7 @@ use rustls::unbuffered::{
 use rustls::{CommonState, Error, HandshakeKind, ProtocolVersion};
 use std::fmt;
 
-/// A scratch for records on their way out. It grows to what is needed once.
+/// A scratch buffer for records to be sent. It grows to the largest size needed.
 #[derive(Debug, Default)]
 pub struct Sealed {
     block: Vec<u8>,
@@ -24,7 +24,7 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// The records in it.
+    /// Its records.
     pub fn bytes(&self) -> &[u8] {
         &self.block[..self.len]
     }
@@ -34,7 +34,7 @@ impl Sealed {
         self.len = 0;
     }
 
-    /// Appends what `write` writes, with as much room as it asks for.
+    /// Appends what `write` writes, giving it as much room as it asks for.
     fn append<E>(
         &mut self,
         mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
@@ -55,7 +55,7 @@ impl Sealed {
     }
 }
 
-/// What to do once the engine could send application data.
+/// What to do once application data could be sent.
 #[derive(Clone, Copy, Debug)]
 enum Last<'a> {
     Nothing,
@@ -65,19 +65,18 @@ enum Last<'a> {
     ChangeKeys,
 }
 
-/// What became of a call.
+/// The result of a call.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// How many bytes of the input are done with. The others have to be passed again, with more
-    /// behind them.
+    /// How many bytes of the input were used. The rest must be passed again, followed by more.
     pub used: usize,
     /// The peer has just announced that it sends no more.
     pub closed: bool,
-    /// Why the connection cannot go on. The alert that tells the peer is among the records to send.
+    /// Why the connection cannot continue. The alert for the peer is among the records to send.
     pub failed: Option<Error>,
 }
 
-/// One side of a connection. See the module.
+/// One side of a connection. See the module docs.
 pub enum Engine {
     /// The side that connects.
     Client(UnbufferedClientConnection),
@@ -92,8 +91,8 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Takes records from the front of `input`, and moves the handshake on. Application data goes
-    /// to `take`, which says whether it can take more. What has to be sent goes into `out`.
+    /// Takes records from the front of `input`, and advances the handshake. Application data goes
+    /// to `take`, which returns whether it can take more. Records to be sent go into `out`.
     pub fn open(
         &mut self,
         input: &mut [u8],
@@ -103,8 +102,8 @@ impl Engine {
         self.drive(input, out, take, Last::Nothing)
     }
 
-    /// Puts `plain` into records in `out`, behind what else has to be sent. The library wants to
-    /// see again what it has not done with, so there are `input` and `take` here, too.
+    /// Encrypts `plain` into records in `out`, after anything else to be sent. The library has to
+    /// see the unused input again, hence `input` and `take`.
     pub fn seal(
         &mut self,
         plain: &[u8],
@@ -115,7 +114,7 @@ impl Engine {
         self.drive(input, out, take, Last::Seal(plain))
     }
 
-    /// Announces in `out` that no more follows. For the rest see [`Engine::seal`].
+    /// Announces the end in `out`. For the other arguments see [`Engine::seal`].
     pub fn close(
         &mut self,
         input: &mut [u8],
@@ -125,7 +124,7 @@ impl Engine {
         self.drive(input, out, take, Last::Close)
     }
 
-    /// Changes the keys of what is sent from now on, and says so in `out`.
+    /// Changes the keys for sending, and announces that in `out`.
     #[cfg(feature = "sim")]
     pub fn change_keys(
         &mut self,
@@ -136,7 +135,7 @@ impl Engine {
         self.drive(input, out, take, Last::ChangeKeys)
     }
 
-    /// True exactly when no application data can be exchanged yet.
+    /// True while no application data can be exchanged.
     pub fn is_handshaking(&self) -> bool {
         match self {
             Engine::Client(conn) => conn.is_handshaking(),
@@ -151,12 +150,12 @@ impl Engine {
         }
     }
 
-    /// The certificate that the peer has shown, and those of its issuers behind it.
+    /// The certificate that the peer presented, followed by those of its issuers.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         self.state().peer_certificates().unwrap_or_default()
     }
 
-    /// What the handshake has agreed on.
+    /// What the handshake agreed on.
     pub fn agreed(&self) -> Agreed<'_> {
         let state = self.state();
         Agreed {
@@ -197,7 +196,7 @@ impl Engine {
     }
 }
 
-/// The library's one call, which is two functions.
+/// The library's only call, which is a different function for each side.
 type Process<D> = for<'c, 'i> fn(
     &'c mut UnbufferedConnectionCommon<D>,
     &'i mut [u8],
@@ -213,7 +212,7 @@ fn drive<D>(
 ) -> Done {
     let mut done = Done::default();
     loop {
-        // Of a connection that has failed only the alert is wanted, and no more can be asked for.
+        // After a failure only the alert is still needed, and nothing else can be requested.
         if done.failed.is_some() && !conn.wants_write() {
             return done;
         }
@@ -256,13 +255,13 @@ fn drive<D>(
                 done.failed = finish(traffic, out, last);
                 return done;
             }
-            // No early data is accepted, and what the library does not have yet we do not know.
+            // Early data is not accepted, and states of later versions of the library are unknown.
             Ok(_) => return done,
         }
     }
 }
 
-/// Does what was to be done last.
+/// Does what `last` says.
 fn finish<D>(mut traffic: WriteTraffic<'_, D>, out: &mut Sealed, last: Last<'_>) -> Option<Error> {
     let needed = |error: &EncryptError| match error {
         EncryptError::InsufficientSize(InsufficientSizeError { required_size }) => {

@@ -1,7 +1,7 @@
-//! What errors of the library mean to operators.
+//! What the library's errors mean to operators.
 //!
-//! Whatever a peer can cause has words here. What is left is our own mistake, or cannot come of
-//! what is configured (QUIC), and has the library's.
+//! Every error that a peer can cause has a text here. The rest are our own mistakes, or cannot
+//! occur with our configuration (QUIC), and keep the library's text.
 
 use crate::net::{TlsError, TlsFault};
 use crate::time::date;
@@ -46,7 +46,7 @@ const fn of_certificate(wrong: &CertificateError) -> TlsFault {
     }
 }
 
-/// An error as a part of a sentence, on one line.
+/// An error as part of a sentence, on one line.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
 pub(super) fn sentence(error: &Error) -> String {
     match error {
@@ -144,12 +144,12 @@ fn about_certificate(wrong: &CertificateError) -> String {
             let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
             format!("is not for {}, but for {names}", expected.to_str())
         }
-        // What openssl makes if it is not told otherwise.
+        // The default of openssl.
         CertificateError::Other(error) if error.0.to_string() == "CaUsedAsEndEntity" => {
             "is that of an authority, so it cannot be shown by itself (basicConstraints: CA:TRUE)"
                 .to_owned()
         }
-        // What openssl makes of a request if it is given no extensions.
+        // What openssl issues for a request if it is given no extensions.
         CertificateError::Other(error) if error.0.to_string() == "UnsupportedCertVersion" => {
             "is of X.509 version 1, so it cannot say what it is for; issue it with extensions"
                 .to_owned()
@@ -159,7 +159,7 @@ fn about_certificate(wrong: &CertificateError) -> String {
     }
 }
 
-/// What is wrong with a list of revoked certificates, as a part of a sentence.
+/// What is wrong with a revocation list, as part of a sentence.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
 pub(super) fn about_list(wrong: &CertRevocationListError) -> String {
     match wrong {
@@ -196,7 +196,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    /// What is said of a certificate that a server shows.
+    /// The error for a certificate that a server presents.
     fn judged(der: &CertificateDer<'_>, roots: RootCertStore) -> TlsError {
         let provider = Arc::new(default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -232,14 +232,14 @@ mod tests {
             (CertificateError::Revoked, TlsFault::Revoked, "was revoked"),
             (purpose, bad, "may not be shown by a client (extendedKeyUsage)"),
             (signed, bad, "is signed in a way that is not accepted, such as with SHA-1"),
-            // Nobody asks for that.
+            // We never request that.
             (CertificateError::InvalidOcspResponse, bad, "is not accepted: InvalidOcspResponse"),
         ] {
             check(&Error::InvalidCertificate(wrong), fault, &format!("its certificate {what}"));
         }
     }
 
-    /// Each has words that say who has done what.
+    /// Each text says who did what.
     #[test]
     fn what_peers_can_cause() {
         let due = Error::InappropriateMessage {
@@ -288,14 +288,14 @@ mod tests {
                 "what it sent cannot be decrypted, so it was changed on the way",
             ),
             (Error::PeerSentOversizedRecord, other, "it sent a record that is too long"),
-            // Nobody's but ours.
+            // Our own mistake.
             (Error::General("a\nb".to_owned()), other, "unexpected error: a; b"),
         ] {
             check(&error, fault, text);
         }
     }
 
-    /// Such a certificate is often both: whom to trust, and what is shown.
+    /// Such a certificate is often used both as the trusted authority and as the one presented.
     #[test]
     fn an_authority_that_shows_itself() {
         let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();

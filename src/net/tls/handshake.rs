@@ -1,4 +1,4 @@
-//! Shaking hands, which happens below whoever uses the socket.
+//! Handshakes, which users of a socket do not see.
 
 use super::engine::Engine;
 use super::explain::explain;
@@ -7,23 +7,23 @@ use super::shared::{HEADER, RECORD_MAX, Shared};
 use crate::net::{Net, Ready, Received, SockId, TlsError, TlsFault};
 use std::io;
 
-/// The most bytes of a client's first message, as they come: one record of full size.
+/// Maximum number of bytes of a client's first message, as received: one record of full size.
 const HELLO_MAX: usize = HEADER + RECORD_MAX;
 
-/// The most letters in front of the first space that are still taken for a method.
+/// Maximum number of letters before the first space that are taken for a method.
 const METHOD_MAX: usize = 16;
 
-/// What a handshake has come to.
+/// The progress of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shaken {
     /// It waits for an event.
     Waits,
-    /// It is over, for good or ill.
+    /// It is over, successful or not.
     Ended,
 }
 
 impl Session {
-    /// Goes on with the handshake as far as it can go now.
+    /// Advances the handshake as far as possible.
     pub(super) fn shake<N: Net>(
         &mut self,
         sock: SockId,
@@ -49,8 +49,8 @@ impl Session {
         self.take_steps(sock, net, shared)
     }
 
-    /// Opens what has come, sends what that brings, and reads more, until something has to be
-    /// waited for.
+    /// Decrypts what has arrived, sends the replies, and reads more, until it has to wait for
+    /// something.
     fn take_steps<N: Net>(&mut self, sock: SockId, net: &mut N, shared: &mut Shared) -> Shaken {
         let mut have = shared.load(&mut self.unopened);
         loop {
@@ -65,7 +65,7 @@ impl Session {
                 is_clear = http.is_some();
                 most = HELLO_MAX;
             }
-            // What the peer says with the end of its handshake is for later.
+            // Data that arrives with the end of the peer's handshake is kept for the first read.
             let Shared { raw, sealed, buffers } = shared;
             let take = |payload: &[u8]| {
                 buffers.append(&mut self.opened, payload);
@@ -120,7 +120,7 @@ impl Session {
         self.end = Some(end);
         self.ready.set(Ready::READ);
         self.ready.set(Ready::WRITE);
-        // Whoever connects is told so of a failure.
+        // This tells the side that connects about a failure.
         if let Engine::Client(_) = self.engine {
             self.ready.set(Ready::HUP);
         }
@@ -128,7 +128,7 @@ impl Session {
     }
 }
 
-/// Whether the first bytes of a client begin a request, rather than a record. None if they could
+/// True if the first bytes of a client begin a request rather than a record. None if they could
 /// become either.
 fn speaks_http(bytes: &[u8]) -> Option<bool> {
     let method = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();

@@ -1,8 +1,8 @@
-//! The ciphers of TLS 1.3, with half the memory for a quiet connection.
+//! The ciphers of TLS 1.3, with half the memory for an idle connection.
 //!
 //! The library keeps the expanded keys of a cipher, 544 bytes for each direction. Here a connection
 //! keeps its keys as they are, and each record expands them again: 170 nanoseconds for a kilobyte
-//! less. Everything else of the suites is the library's.
+//! less. Everything else about the suites is the library's.
 
 use ring::aead::{self, Aad, LessSafeKey, UnboundKey};
 use rustls::crypto::cipher::{
@@ -31,7 +31,7 @@ static CHACHA20: LazyLock<Tls13CipherSuite> = LazyLock::new(|| {
     lean(cipher_suite::TLS13_CHACHA20_POLY1305_SHA256, &CIPHER)
 });
 
-/// What the library has, with these ciphers in place of its own.
+/// The library's provider, with these ciphers instead of its own.
 pub(super) fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
     for suite in &mut provider.cipher_suites {
@@ -60,7 +60,7 @@ fn lean(suite: SupportedCipherSuite, aead_alg: &'static Lean) -> Tls13CipherSuit
     }
 }
 
-/// A cipher whose keys are expanded when they are used.
+/// A cipher that expands its keys only when it uses them.
 #[derive(Debug)]
 struct Lean(&'static aead::Algorithm);
 
@@ -120,7 +120,7 @@ impl MessageEncrypter for Keys {
             &mut payload,
         )
         .map_err(|_| Error::EncryptError)?;
-        // As RFC 8446 section 5.1 has it, to look like TLS 1.2.
+        // RFC 8446 section 5.1 requires these, so that records look like TLS 1.2.
         let (typ, version) = (ContentType::ApplicationData, ProtocolVersion::TLSv1_2);
         Ok(OutboundOpaqueMessage::new(typ, version, payload))
     }

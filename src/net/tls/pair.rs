@@ -1,4 +1,4 @@
-//! A certificate and its key: who we say that we are, to clients and to servers.
+//! A certificate and its key, which we present to clients or servers.
 
 use super::explain::sentence;
 use super::pem::{certificates_in, key_in};
@@ -8,8 +8,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, SignatureAlgorithm};
 use std::sync::Arc;
 
-/// A certificate, with those of its issuers, and its key. The same means the same one, not another
-/// that is equal.
+/// A certificate, with those of its issuers, and its key. Equal only to clones of itself.
 #[derive(Clone, Debug)]
 pub struct Pair(Arc<Inner>);
 
@@ -30,11 +29,11 @@ impl PartialEq for Pair {
 impl Eq for Pair {}
 
 impl Pair {
-    /// Reads two PEM files: the certificate with those of its issuers behind it, and the key.
-    /// Whether it is valid now is not asked.
+    /// Reads two PEM files: the certificate, followed by those of its issuers, and the key. Does
+    /// not check whether it is valid now.
     ///
     /// # Errors
-    /// If one of them cannot be used, or both do not belong together.
+    /// If one of them cannot be used, or if they do not match.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
     pub fn new([certificate, key]: [&[u8]; 2]) -> Result<Pair, PairError> {
         let chain = certificates_in(certificate).map_err(PairError::Certificate)?;
@@ -64,22 +63,22 @@ impl Pair {
         Ok(Pair(Arc::new(Inner { key: Arc::new(key), names, valid, is_alone })))
     }
 
-    /// The hosts that it is for, in lower case: names, of which the first label may be `*`.
+    /// The host names that it is valid for, in lower case. Their first label may be `*`.
     pub fn names(&self) -> &[String] {
         &self.0.names
     }
 
-    /// The first second of its validity, and the last, since 1970.
+    /// The first and the last second in which it is valid, since 1970.
     pub fn valid(&self) -> [u64; 2] {
         self.0.valid
     }
 
-    /// True exactly when no issuer's certificate stands behind it, and it is not its own.
+    /// True if no issuer's certificate follows it, and it is not self-issued.
     pub fn is_alone(&self) -> bool {
         self.0.is_alone
     }
 
-    /// True exactly when its key is an RSA key, which takes much longer to sign than others.
+    /// True if its key is an RSA key, which takes much longer to sign with than others.
     pub fn has_rsa_key(&self) -> bool {
         self.0.key.key.algorithm() == SignatureAlgorithm::RSA
     }
@@ -89,8 +88,8 @@ impl Pair {
     }
 }
 
-/// The number, counted from one, of the first certificate that is not that of the issuer of the one
-/// in front of it.
+/// The number, counted from one, of the first certificate that is not the issuer of the one before
+/// it.
 fn first_out_of_order(chain: &[Certificate<'_>]) -> Option<usize> {
     let links = chain.iter().zip(chain.get(1..)?);
     links.clone().position(|(one, next)| one.issuer != next.subject).map(|at| at + 2)
@@ -113,7 +112,7 @@ mod tests {
         params
     }
 
-    /// An authority, whose certificate is its own or of another one.
+    /// An authority, whose certificate is signed by itself or by another authority.
     fn authority(name: &str, by: Option<&Made>) -> Made {
         let (mut params, key) = (params(name), KeyPair::generate().unwrap());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -150,7 +149,7 @@ mod tests {
             assert!(what.starts_with(&format!("certificate {n} in it is not of the ")), "{what}");
         }
         let Err(PairError::Key(what)) = read(&format!("{}{own}", middle.pem), &key) else {
-            panic!("the first one has another key")
+            panic!("the key does not match the first certificate")
         };
         assert_eq!(what, "it is not the key of the certificate");
     }

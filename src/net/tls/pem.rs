@@ -1,4 +1,4 @@
-//! Certificates, lists of revoked ones, and keys from PEM files.
+//! Certificates, revocation lists and keys from PEM files.
 
 use super::explain::sentence;
 use rustls::RootCertStore;
@@ -15,7 +15,7 @@ pub(super) fn certificates_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>
     Ok(certificates)
 }
 
-/// The lists of revoked certificates in a PEM file, at least one.
+/// The revocation lists in a PEM file, at least one.
 pub(super) fn lists_in(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
     let lists = lists.map_err(|error| format!("not a PEM file: {}", said(&error)))?;
@@ -39,7 +39,7 @@ pub(super) fn roots_in(pem: &[u8]) -> Result<RootCertStore, String> {
 /// The first private key in a PEM file.
 pub(super) fn key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
-        // Both ways to say so: in the first line, and in one behind that.
+        // There are two ways to say so: in the first line, and in one after it.
         let is_encrypted = pem.windows(9).any(|text| text == b"ENCRYPTED");
         if is_encrypted {
             return "it is encrypted, and there is nobody to ask for the passphrase; write it \
@@ -50,7 +50,7 @@ pub(super) fn key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
-/// An error without the bytes that it is about, which may be of a key.
+/// An error without the bytes that it is about, which may be part of a key.
 fn said(error: &pem::Error) -> String {
     let words = if matches!(error, pem::Error::MissingSectionEnd { .. }) {
         "a line that begins with -----END is missing; it may be only half written"

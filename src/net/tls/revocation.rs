@@ -1,4 +1,4 @@
-//! Lists of revoked certificates (RFC 5280 section 5).
+//! Certificate revocation lists (RFC 5280 section 5).
 
 use super::pem::{certificates_in, lists_in};
 use super::terms::RevocationList;
@@ -7,14 +7,14 @@ use rustls::pki_types::CertificateRevocationListDer;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// The lists of revoked certificates in a file. The same bytes are the same lists.
+/// The revocation lists in a file. Equal if their bytes are equal.
 #[derive(Clone, Debug)]
 pub struct RevocationLists(Arc<Lists>);
 
 #[derive(Debug)]
 struct Lists {
-    /// As they are encoded, without those in whose place there is a newer one. Of several that are
-    /// about a certificate the library asks the first.
+    /// The encoded lists, without those that a newer one replaces. If several cover a certificate,
+    /// the library uses the first.
     encoded: Vec<CertificateRevocationListDer<'static>>,
     /// What they say, in the same order.
     told: Vec<RevocationList>,
@@ -29,10 +29,11 @@ impl PartialEq for RevocationLists {
 impl Eq for RevocationLists {}
 
 impl RevocationLists {
-    /// Reads the lists in a PEM file. Whether they can be used shows when a server is made of them.
+    /// Reads the lists in a PEM file. Whether they can be used is known only when a server is
+    /// created with them.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// If the file cannot be used.
     pub fn read(pem: &[u8]) -> Result<RevocationLists, String> {
         let encoded = lists_in(pem)?;
         let mut read = Vec::new();
@@ -75,13 +76,13 @@ impl RevocationLists {
         &self.0.told
     }
 
-    /// The number of bytes of the largest.
+    /// The size of the largest list in bytes.
     pub fn largest(&self) -> usize {
         self.0.encoded.iter().map(|list| list.len()).max().unwrap_or_default()
     }
 
-    /// The authorities in a PEM file of which there is no list, so that nothing of what they have
-    /// issued can be accepted.
+    /// The authorities in a PEM file without a list. No certificate that they issued can be
+    /// accepted.
     pub fn missing(&self, authorities: &[u8]) -> Vec<String> {
         let certificates = certificates_in(authorities).unwrap_or_default();
         let subjects = certificates.iter().filter_map(|der| Certificate::read(der));
@@ -92,7 +93,7 @@ impl RevocationLists {
         missing.map(|subject| x509::name(subject).unwrap_or_default()).collect()
     }
 
-    /// As they are encoded.
+    /// The encoded lists.
     pub(super) fn encoded(&self) -> impl Iterator<Item = CertificateRevocationListDer<'static>> {
         self.0.encoded.iter().cloned()
     }
@@ -119,7 +120,7 @@ mod tests {
         made(issuer, from, None)
     }
 
-    /// A list of a part of the certificates.
+    /// A list that covers only some of the certificates.
     fn part(issuer: &Issuer<'_, KeyPair>, from: i32) -> String {
         let uris = vec!["http://a.example/part".to_owned()];
         let distribution_point = CrlDistributionPoint { uris };
@@ -142,7 +143,7 @@ mod tests {
         list.signed_by(issuer).unwrap().pem().unwrap()
     }
 
-    /// What was replaced counts for nothing.
+    /// A list that was replaced is ignored.
     #[test]
     fn the_newest_list_of_an_issuer_counts() {
         let ((a, by_a), (b, _)) = (issuer("a"), issuer("b"));
@@ -169,7 +170,7 @@ mod tests {
         );
     }
 
-    /// It never panics, and what is cut off is no list.
+    /// It never panics, and refuses truncated lists.
     #[test]
     fn what_is_broken() {
         let pem = list(&issuer("a").1, 2020);

@@ -1,4 +1,4 @@
-//! How connections of clients are secured: who we are, and whom we let in.
+//! How connections of clients are secured: which certificates we present, and which we accept.
 
 use super::explain::{about_list, sentence};
 use super::pair::Pair;
@@ -19,14 +19,15 @@ use rustls::{ALL_VERSIONS, Error, ServerConfig, version};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What clients may also speak inside. Those that will speak nothing else offer nothing else.
+/// Another protocol that clients may speak over TLS. Some clients offer only this one.
 const HTTP_10: &[u8] = b"http/1.0";
 
-/// The server's side of connections. The same means the same settings, not others that are equal.
+/// The server side of connections. Equal only if they share the same settings, not if their
+/// settings are equal.
 #[derive(Clone, Debug)]
 pub struct Server {
     config: Arc<ServerConfig>,
-    /// What judges the certificates of clients that are in, if they are asked for one.
+    /// Verifies the certificates of connected clients again, if clients are asked for one.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
@@ -39,10 +40,10 @@ impl PartialEq for Server {
 impl Eq for Server {}
 
 impl Server {
-    /// Prepares to be asked on these terms.
+    /// Prepares to accept connections on these terms.
     ///
     /// # Errors
-    /// What is wrong with the authorities of clients, or with the lists of what they have revoked.
+    /// If the clients' authorities or their revocation lists cannot be used.
     pub fn new(terms: &ServerTerms<'_>) -> Result<Server, ClientsError> {
         let provider = Arc::new(lean::provider());
         let versions = if terms.only_newest { &[&version::TLS13] } else { ALL_VERSIONS };
@@ -59,7 +60,7 @@ impl Server {
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName::new(terms.pairs)));
         config.alpn_protocols = [ALPN, HTTP_10].map(<[u8]>::to_vec).to_vec();
-        // What a ticket has need not be kept here.
+        // A ticket contains its session, so none is stored here.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match terms.tickets {
             Tickets::OfProcess if terms.clients.is_none() => {
@@ -75,16 +76,16 @@ impl Server {
         Ok(Server { config: Arc::new(config), verifier })
     }
 
-    /// What the simulator wants.
+    /// For the simulator.
     #[cfg(feature = "sim")]
     pub fn with(config: ServerConfig, verifier: Option<Arc<dyn ClientCertVerifier>>) -> Server {
         Server { config: Arc::new(config), verifier }
     }
 
-    /// True exactly when a client with these certificates, its own and those of its issuers, would
-    /// be let in. Whether they are still valid was judged when it came, so each moment will do at
-    /// which one of them was valid for the last time. What is revoked is revoked at all of them,
-    /// and also by a list that should have been replaced by now.
+    /// True if a client with these certificates, its own and those of its issuers, would be
+    /// accepted. Their expiry was checked when the client connected, so it is enough if they are
+    /// accepted at the last valid second of any of them. A revoked certificate is refused at all of
+    /// these times, even if the revocation list has expired.
     pub(super) fn accepts(&self, certificates: &[CertificateDer<'_>], unix_ms: u64) -> bool {
         let Some(verifier) = &self.verifier else { return true };
         let Some((own, issuers)) = certificates.split_first() else { return false };
@@ -96,23 +97,23 @@ impl Server {
         })
     }
 
-    /// A connection that has not begun.
+    /// A new connection.
     pub(super) fn begin(&self) -> Result<UnbufferedServerConnection, Error> {
         UnbufferedServerConnection::new(Arc::clone(&self.config))
     }
 }
 
-/// What judges the certificates of clients.
+/// The verifiers of client certificates.
 struct Verifiers {
-    /// Of those that come.
+    /// For clients that connect.
     at_the_door: Arc<dyn ClientCertVerifier>,
-    /// Of those that have come: a list that has expired since ends nobody's stream.
+    /// For clients that are connected: a list that has expired since does not end their streams.
     of_those_in: Arc<dyn ClientCertVerifier>,
 }
 
-/// What judges the certificates of clients. As elsewhere (OpenSSL's `CRL_CHECK_ALL`, which nginx,
-/// HAProxy and Envoy set), where there are lists, each certificate of a chain has to be in the
-/// scope of one that has not expired.
+/// Creates the verifiers of client certificates. If there are revocation lists, each certificate of
+/// a chain must be covered by one that has not expired, as with OpenSSL's `CRL_CHECK_ALL`, which
+/// nginx, HAProxy and Envoy set.
 fn verifiers(
     clients: &Clients<'_>,
     provider: Arc<CryptoProvider>,
@@ -141,16 +142,16 @@ fn verifiers(
     Ok(Verifiers { at_the_door, of_those_in })
 }
 
-/// Certificates by the names that they are for.
+/// Certificates by the names that they are valid for.
 #[derive(Debug)]
 struct ByName {
     pairs: Vec<Arc<CertifiedKey>>,
-    /// Each name once, with the place of its certificate. Sorted.
+    /// Each name once, with the index of its certificate. Sorted.
     names: Vec<(String, usize)>,
 }
 
 impl ByName {
-    /// If several certificates are for a name, the first of them is shown.
+    /// If several certificates are valid for a name, the first one is presented.
     fn new(pairs: &[Pair]) -> ByName {
         let mut names: Vec<(String, usize)> = Vec::new();
         for (place, pair) in pairs.iter().enumerate() {
@@ -163,8 +164,8 @@ impl ByName {
         ByName { pairs: pairs.iter().map(Pair::key).collect(), names }
     }
 
-    /// The place of the certificate for a name in lower case. A `*` stands for one label, and a
-    /// name for itself first.
+    /// The index of the certificate for a name in lower case. An exact match takes precedence over
+    /// a `*`, which stands for one label.
     fn place_of(&self, name: &str) -> Option<usize> {
         let find = |name: &str| {
             let at = self.names.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
@@ -223,7 +224,8 @@ mod tests {
         }
     }
 
-    /// What was valid when it was shown stays good enough, whichever of the two has expired since.
+    /// A certificate that was valid when it was presented stays accepted, whichever of the two has
+    /// expired since.
     #[test]
     fn who_is_in_stays_in_when_a_certificate_expires() {
         let now = date_time_ymd(2026, 1, 1).unix_timestamp();
@@ -269,7 +271,7 @@ mod tests {
         }
     }
 
-    /// A list that has expired lets nobody in, and ends nothing; one that revokes does both.
+    /// An expired list admits no new client, but ends no connection. A revocation does both.
     #[test]
     fn what_is_revoked_is_out() {
         let made = |is_ca: bool, by: Option<&Issuer<'_, KeyPair>>, name: &str| {

@@ -1,4 +1,4 @@
-//! One secured socket: its engine, what waits for it in either direction, and how it ends.
+//! One secured socket: its engine, the bytes that wait in either direction, and how it ends.
 
 use super::engine::{Done, Engine};
 use super::explain::explain;
@@ -7,23 +7,24 @@ use crate::buf::Buf;
 use crate::net::{Net, Ready, Received, Sent, SockId, TlsError, TlsFault, Token};
 use std::io;
 
-/// How far a session is.
+/// The progress of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The connection below is being made. Next: `Shaking`, `Failed`.
+    /// The connection below is being established. Next: `Shaking`, `Failed`.
     Connecting,
-    /// The connection was accepted, and the client has not said hello. Next: `Shaking`, `Failed`.
+    /// The connection was accepted, and the client has not sent its ClientHello. Next: `Shaking`,
+    /// `Failed`.
     Accepted,
     /// The handshake is under way. Next: `Open`, `Failed`.
     Shaking,
-    /// Bytes are exchanged.
+    /// Application data can be exchanged.
     Open,
-    /// It was never open.
+    /// It could not be established.
     Failed,
 }
 
 impl Phase {
-    /// True exactly when bytes will be exchanged, and cannot be yet.
+    /// True while application data cannot be exchanged yet.
     const fn is_handshaking(self) -> bool {
         matches!(self, Phase::Connecting | Phase::Accepted | Phase::Shaking)
     }
@@ -32,11 +33,11 @@ impl Phase {
 /// Why there is nothing more to read.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The peer has said that it sends no more.
+    /// The peer has announced its end.
     Closed,
-    /// The connection below has ended, and the peer has not said so.
+    /// The connection below has ended, and the peer has not announced that.
     Truncated,
-    /// What came is not what the peer may send.
+    /// The peer sent something that it must not send.
     Wrong(TlsError),
     /// The connection below is broken: the kind of the error, and the system's number for it.
     Broken(io::ErrorKind, Option<i32>),
@@ -60,21 +61,21 @@ impl End {
     }
 }
 
-/// One secured socket. See the module.
+/// One secured socket. See the module docs.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) engine: Engine,
     /// The token of its events.
     pub(super) token: Token,
-    /// Records that were read and not opened. Never an empty buffer.
+    /// Records that were read but not decrypted. Never an empty buffer.
     pub(super) unopened: Option<Box<Buf>>,
-    /// What was opened and not asked for. Never an empty buffer.
+    /// Data that was decrypted but not yet read by the caller. Never an empty buffer.
     pub(super) opened: Option<Box<Buf>>,
-    /// Records that the socket has refused. Never an empty buffer.
+    /// Records that the socket refused. Never an empty buffer.
     pub(super) unsent: Option<Box<Buf>>,
-    /// How many of the caller's bytes the unsent records stand for that do not count as written.
+    /// How many of the caller's bytes are in unsent records and do not count as written yet.
     owed: usize,
-    /// How many bytes of unsent records have left since the caller last wrote.
+    /// How many bytes of unsent records have been sent since the caller last wrote.
     left: usize,
     /// Those bytes, as they were offered.
     #[cfg(debug_assertions)]
@@ -84,18 +85,18 @@ pub(super) struct Session {
     #[cfg(feature = "sim")]
     end_told: bool,
     pub(super) phase: Phase,
-    /// What events have said during the handshake.
+    /// The readiness reported by events during the handshake.
     pub(super) ready: Ready,
-    /// True exactly when it is queued for the next step of its handshake.
+    /// True if it is queued for the next step of its handshake.
     pub(super) is_queued: bool,
-    /// True exactly when there may be a whole record among the unopened bytes.
+    /// True if the unopened bytes may contain a whole record.
     pub(super) has_record: bool,
-    /// True exactly when the socket did not take all that was sealed last.
+    /// True if the socket did not accept all of the records encrypted last.
     was_full: bool,
-    /// True exactly when the peer has still to be told that no more follows. It was not yet, and
-    /// what it was sent is not cut.
+    /// True if our end must still be announced to the peer. It has not been yet, and what was sent
+    /// is not cut off.
     announces_end: bool,
-    /// True exactly when our side ends once the unsent records have left.
+    /// True if our side ends once the unsent records have been sent.
     ends_then: bool,
 }
 
@@ -125,7 +126,7 @@ impl Session {
         }
     }
 
-    /// The result of connecting and shaking hands.
+    /// The result of connecting and of the handshake.
     pub(super) fn connected(&self) -> io::Result<()> {
         match (self.phase, &self.end) {
             (Phase::Open, _) => Ok(()),
@@ -134,8 +135,8 @@ impl Session {
         }
     }
 
-    /// Takes note of an event, and returns what of it is the caller's. None while the handshake may
-    /// go on instead.
+    /// Handles an event, and returns the part of it that is for the caller. None if the handshake
+    /// may advance instead.
     pub(super) fn heard<N: Net>(
         &mut self,
         mut ready: Ready,
@@ -144,17 +145,17 @@ impl Session {
         shared: &mut Shared,
     ) -> Option<Ready> {
         match self.phase {
-            // A client speaks first, so that there is room tells nothing.
+            // A client speaks first, so room for writing does not matter.
             Phase::Accepted if !ready.has(Ready::READ) => return Some(Ready::NONE),
             Phase::Connecting | Phase::Accepted | Phase::Shaking => {
                 self.ready.set(ready);
                 return None;
             }
             Phase::Open if ready.has(Ready::WRITE) && self.unsent.is_some() => {
-                // What counts as written leaves without the caller.
+                // Records that count as written are sent without the caller.
                 match self.send_unsent(sock, net, shared) {
                     Ok(left) => self.left += left,
-                    // The caller finds out.
+                    // The caller notices.
                     Err(_) => return Some(ready),
                 }
                 if self.unsent.is_some() && self.left == 0 && !ready.has(Ready::HUP) {
@@ -219,8 +220,8 @@ impl Session {
         self.end.as_ref().map_or(Err(io::ErrorKind::WouldBlock.into()), End::result)
     }
 
-    /// Opens the records in the scratch, of which there are `have` bytes. Returns how many bytes of
-    /// `buf` that has filled.
+    /// Decrypts the records in the scratch buffer, which holds `have` bytes. Returns how many bytes
+    /// of `buf` were filled.
     fn open<N: Net>(
         &mut self,
         buf: &mut [u8],
@@ -258,7 +259,7 @@ impl Session {
         filled
     }
 
-    /// Takes note of how a call of the engine has ended.
+    /// Notes how a call to the engine ended.
     fn note(&mut self, done: Done) {
         if let Some(error) = done.failed {
             let error = explain(&error);
@@ -288,7 +289,7 @@ impl Session {
             self.assert_offered_again(bytes);
             let left = std::mem::take(&mut self.left) + self.send_unsent(sock, net, shared)?;
             match (self.credit(left), self.unsent.is_some()) {
-                // What is unsent stands for nothing of the caller's, and has just left.
+                // The unsent records contained nothing of the caller's, and have just been sent.
                 (0, false) => {}
                 (0, true) => return Err(io::ErrorKind::WouldBlock.into()),
                 (n, full) => return Ok(Sent { n, full }),
@@ -302,8 +303,8 @@ impl Session {
         self.send_sealed(bytes, sock, net, shared)
     }
 
-    /// Puts bytes, or the announcement that no more follow, into records in the scratch. False if
-    /// the connection cannot go on.
+    /// Encrypts bytes, or the announcement of the end, into records in the scratch buffer. False if
+    /// the connection cannot continue.
     fn seal(&mut self, bytes: Option<&[u8]>, shared: &mut Shared) -> bool {
         let have = shared.load(&mut self.unopened);
         let Shared { raw, sealed, buffers } = shared;
@@ -324,7 +325,7 @@ impl Session {
         goes_on
     }
 
-    /// Sends the records in the scratch, which stand for these bytes.
+    /// Sends the records in the scratch buffer, which contain these bytes.
     fn send_sealed<N: Net>(
         &mut self,
         bytes: &[u8],
@@ -360,8 +361,8 @@ impl Session {
         }
     }
 
-    /// How many of the caller's bytes count as written now that so many bytes of records have left.
-    /// The last does not before all have.
+    /// How many of the caller's bytes count as written now that this many bytes of records have
+    /// been sent. The last one counts only when all records have been sent.
     fn credit(&mut self, left: usize) -> usize {
         let all = self.unsent.is_none();
         let n = if all { self.owed } else { left.min(self.owed.saturating_sub(1)) };
@@ -371,14 +372,14 @@ impl Session {
         n
     }
 
-    /// A caller may offer more than before, but nothing else.
+    /// A caller may offer more than before, but not different bytes.
     fn assert_offered_again(&self, bytes: &[u8]) {
         assert!(bytes.len() >= self.owed, "bytes that were offered are offered again");
         #[cfg(debug_assertions)]
         assert!(bytes.starts_with(&self.offered), "the same bytes are offered again");
     }
 
-    /// Moves the records in the scratch behind those that are unsent.
+    /// Moves the records in the scratch buffer after those that are unsent.
     pub(super) fn keep_sealed(&mut self, shared: &mut Shared) {
         let Shared { sealed, buffers, .. } = shared;
         if !sealed.bytes().is_empty() {
@@ -387,7 +388,7 @@ impl Session {
         }
     }
 
-    /// Sends unsent records until the socket refuses. Returns how many bytes have left.
+    /// Sends unsent records until the socket refuses. Returns how many bytes were sent.
     pub(super) fn send_unsent<N: Net>(
         &mut self,
         sock: SockId,
@@ -416,7 +417,7 @@ impl Session {
         Ok(left)
     }
 
-    /// What the peer was sent is cut. See [`Net::note_cut`].
+    /// Notes that what the peer was sent is cut off. See [`Net::note_cut`].
     pub(super) const fn note_cut(&mut self) {
         self.announces_end = false;
     }
@@ -436,7 +437,7 @@ impl Session {
         }
     }
 
-    /// Tells the peer that no more follows, if it was told everything before.
+    /// Announces our end to the peer, if everything before it has been sent.
     pub(super) fn announce_end<N: Net>(&mut self, sock: SockId, net: &mut N, shared: &mut Shared) {
         let is_sound = matches!(self.end, None | Some(End::Closed));
         if self.phase != Phase::Open || !is_sound || self.owed > 0 || !self.announces_end {
@@ -445,7 +446,7 @@ impl Session {
         self.announces_end = false;
         self.seal(None, shared);
         self.keep_sealed(shared);
-        // If this fails, the peer is gone.
+        // If this fails, the connection is broken anyway.
         let _ = self.send_unsent(sock, net, shared);
     }
 
@@ -458,7 +459,7 @@ impl Session {
         unread
     }
 
-    /// What has to be true of the socket below if its owner believes this of it. None if it waits
+    /// What must be true of the socket below if its owner believes this about it. None if it waits
     /// for nothing.
     #[cfg(feature = "sim")]
     pub(super) fn beneath(&self, believed: Ready) -> Option<Ready> {
@@ -468,7 +469,7 @@ impl Session {
             Phase::Accepted => Some(Ready::WRITE),
             Phase::Shaking if self.unsent.is_none() => Some(Ready::WRITE),
             Phase::Shaking if self.engine.is_handshaking() => Some(Ready::NONE),
-            // What is left to do is to send the last records.
+            // Only the last records are left to send.
             Phase::Shaking => Some(Ready::READ),
             Phase::Failed => None,
             Phase::Open => {
@@ -481,7 +482,7 @@ impl Session {
     }
 }
 
-/// The end of a peer that asks for more memory than anybody needs.
+/// The end of a peer that needs more memory than any message should.
 pub(super) fn too_long() -> End {
     let text = "it sent a message that is too long".to_owned();
     End::Wrong(TlsError { fault: TlsFault::Incompatible, text })

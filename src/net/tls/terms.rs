@@ -1,84 +1,84 @@
-//! What the two sides of a secured connection are configured with. A program without TLS has these
-//! types as well.
+//! The settings of the two sides of a secured connection. A program without TLS has these types,
+//! too.
 
 use super::{Pair, RevocationLists, TicketKeys};
 
-/// What a client is configured with.
+/// The settings of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
-    /// Whom to trust.
+    /// Which certificates to trust.
     pub trust: Trust<'a>,
-    /// The certificate to show to servers that ask for one.
+    /// The certificate to present to servers that ask for one.
     pub identity: Option<&'a Pair>,
 }
 
-/// Whose certificates a client accepts.
+/// Which certificates a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust<'a> {
     /// Those of the authorities that the system trusts.
     System,
     /// Those of the authorities in this PEM file.
     These(&'a [u8]),
-    /// Everybody's. Whoever can get in between can read and change all.
+    /// All. An attacker in between can read and change everything.
     Everybody,
 }
 
-/// What the server's side is configured with.
+/// The settings of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerTerms<'a> {
-    /// The certificates to show, at least one. A client gets the one that is for the name that it
-    /// asks for (SNI). The first one is for all others.
+    /// The certificates to present, at least one. A client gets the one for the name that it
+    /// requests (SNI), or otherwise the first.
     pub pairs: &'a [Pair],
-    /// Whether only TLS 1.3 is spoken, and not also TLS 1.2.
+    /// True if only TLS 1.3 is spoken, not TLS 1.2.
     pub only_newest: bool,
-    /// Whether clients are asked for a certificate. None: they are not.
+    /// How clients are asked for a certificate. None: they are not.
     pub clients: Option<Clients<'a>>,
-    /// Whether clients get tickets, with which the next handshake is a short one. Those that are
-    /// asked for a certificate get none: whoever comes with a ticket shows no certificate, the one
-    /// in the ticket is not judged again, and each handshake brings a new ticket. So somebody whose
-    /// certificate has expired would be let in for as long as they come back.
+    /// Whether clients get tickets, which shorten the next handshake. Clients that are asked for a
+    /// certificate get none: a client with a ticket presents no certificate, the one in the ticket
+    /// is not verified again, and each handshake issues a new ticket. So a client whose certificate
+    /// has expired would be accepted for as long as it keeps reconnecting.
     pub tickets: Tickets<'a>,
 }
 
 /// Whether clients get tickets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tickets<'a> {
-    /// They get none.
+    /// No.
     None,
-    /// They do, and the keys of these are in memory only.
+    /// Yes, with keys that are only in memory.
     OfProcess,
-    /// They do, with these keys.
+    /// Yes, with these keys.
     With(&'a TicketKeys),
 }
 
 /// How clients are asked for a certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct Clients<'a> {
-    /// The certificates of the authorities that may have issued it, as a PEM file.
+    /// The certificates of the authorities that may issue it, as a PEM file.
     pub authorities: &'a [u8],
-    /// What these have revoked. None: that is not asked.
+    /// What these have revoked. None: revocation is not checked.
     pub revoked: Option<&'a RevocationLists>,
-    /// Whether whoever has none is let in all the same.
+    /// True if clients without one are accepted, too.
     pub optional: bool,
 }
 
-/// What a list of revoked certificates says (RFC 5280 section 5).
+/// The content of a revocation list (RFC 5280 section 5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationList {
-    /// Who has issued it, and the certificates that it is about.
+    /// The issuer of the list and of the certificates that it covers.
     pub issuer: String,
-    /// When it was issued, and when the next one is due, in seconds since 1970.
+    /// When it was issued, and when the next list is due, in seconds since 1970.
     pub updates: [u64; 2],
-    /// How many certificates are revoked.
+    /// The number of revoked certificates.
     pub revoked: usize,
 }
 
-/// What is wrong with how clients are to be asked for a certificate.
+/// What is wrong with the settings for client certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientsError {
-    /// The authorities, or anything that nobody has configured.
+    /// The authorities, or something that cannot be configured.
     Authorities(String),
-    /// The lists of what they have revoked.
+    /// Their revocation lists.
     Revoked(String),
 }
 

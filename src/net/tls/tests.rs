@@ -1,5 +1,5 @@
-//! What the contract's tests do not ask: how little is read, written and kept, and what becomes of
-//! clients that do not shake hands.
+//! Tests beyond those of the contract: how little is read, written and kept, and what happens to
+//! clients that do not complete the handshake.
 
 use super::{TlsNet, around};
 use crate::buf::BufPool;
@@ -9,7 +9,7 @@ use crate::testing::sim::{Faults, Heard, Host, Peer, SimEvent, SimNet};
 use crate::testing::toy::{self, Shows};
 use std::net::SocketAddr;
 
-/// A secured connection and its far end.
+/// A secured connection and its peer.
 struct Pair {
     net: TlsNet<SimNet>,
     conn: Conn,
@@ -23,7 +23,7 @@ fn address() -> SocketAddr {
 const LISTENER: ListenerId = ListenerId(0);
 
 impl Pair {
-    /// A connection of either side, one after the other.
+    /// Runs `on` with a connection of each side.
     fn each(faults: Faults, mut on: impl FnMut(Pair)) {
         let mut net = around(SimNet::new(0, faults.clone()), 0);
         net.inner.set_host(address(), Host::Listening);
@@ -35,7 +35,7 @@ impl Pair {
         on(Pair::accepted(faults, true).shaken());
     }
 
-    /// A client that was accepted, where TLS is spoken.
+    /// An accepted connection on a TLS listener.
     fn accepted(faults: Faults, speaks: bool) -> Pair {
         let mut net = around(SimNet::new(0, faults), 0);
         let far = match speaks {
@@ -56,13 +56,13 @@ impl Pair {
         while self.conn.shaken(&mut self.net).is_none() {
             self.turn();
         }
-        // The tickets of the server come behind the handshake.
+        // The server sends its tickets after the handshake.
         (0..9).for_each(|_| self.turn());
         assert_eq!(self.read(1000), Read::Blocked);
         self
     }
 
-    /// Why the handshake has failed, once it has. What the peer sends comes one byte at a time.
+    /// Why the handshake failed. What the peer sends arrives one byte at a time.
     fn fault(mut self, bytes: &[u8]) -> (Pair, TlsFault) {
         self.register();
         let mut bytes = bytes.iter();
@@ -113,7 +113,7 @@ fn an_idle_connection_holds_nothing() {
     });
 }
 
-/// What the caller has no room for is not lost, and costs a buffer until it is asked for.
+/// What the caller has no room for is not lost, and takes a buffer until it is read.
 #[test]
 fn what_was_opened_too_early_waits() {
     Pair::each(Faults::NONE, |mut pair| {
@@ -131,7 +131,7 @@ fn what_was_opened_too_early_waits() {
     });
 }
 
-/// Bytes count as written as their records leave, and the last of them when all have left.
+/// Bytes count as written as their records are sent, and the last of them when all have been sent.
 #[test]
 fn what_is_refused_is_offered_again() {
     Pair::each(Faults { capacity: 10_000, ..Faults::NONE }, |mut pair| {
@@ -157,7 +157,7 @@ fn what_is_refused_is_offered_again() {
     });
 }
 
-/// The alert is said, and then nothing more is.
+/// The alert is sent, and nothing after it.
 #[test]
 fn nonsense_breaks_the_connection() {
     Pair::each(Faults::NONE, |mut pair| {
@@ -170,7 +170,8 @@ fn nonsense_breaks_the_connection() {
     });
 }
 
-/// An end that was announced is one, and so is every further read; one that was not is a cut.
+/// An announced end is an end, for this and every later read. An end that was not announced is a
+/// cut.
 #[test]
 fn an_end_has_to_be_announced() {
     for (announced, end) in [(true, Read::End), (false, Read::Broken)] {
@@ -187,7 +188,7 @@ fn an_end_has_to_be_announced() {
     }
 }
 
-/// Our end is announced, also to a peer that has no room for that at present.
+/// Our end is announced, even to a peer that has no room for it at the moment.
 #[test]
 fn our_end_is_announced() {
     Pair::each(Faults { capacity: 1500, ..Faults::NONE }, |mut pair| {
@@ -208,7 +209,7 @@ fn our_end_is_announced() {
     });
 }
 
-/// Without an event that it has said something, a client costs nothing.
+/// A client costs nothing until an event reports that it has sent something.
 #[test]
 fn a_client_that_says_nothing_is_not_asked() {
     let mut pair = Pair::accepted(Faults::NONE, false);
@@ -220,7 +221,7 @@ fn a_client_that_says_nothing_is_not_asked() {
     pair.close();
 }
 
-/// From then on it is served as if it had been so from the start.
+/// From then on the connection is served as if it had never been secured.
 #[test]
 fn plain_http_is_told_apart_and_can_be_answered() {
     for request in ["GET / HTTP/1.1\r\n", "M-X / HTTP/1.1\r\n", "A ", "OPTIONS * HTTP/1.0\r\n"] {
@@ -241,7 +242,7 @@ fn plain_http_is_told_apart_and_can_be_answered() {
     }
 }
 
-/// What is neither is not waited for any longer than it takes to know that.
+/// Bytes that can become neither are refused at once.
 #[test]
 fn what_is_no_hello_ends_the_handshake() {
     let too_long = [&b"\x16\x03\x01\x40\x00\x01\x00\xff\xff"[..], &[0; 20_000]].concat();
@@ -261,7 +262,7 @@ fn what_is_no_hello_ends_the_handshake() {
     }
 }
 
-/// Who leaves before its handshake is over has not shaken hands.
+/// A client that leaves before its handshake is complete has failed it.
 #[test]
 fn an_end_in_the_handshake_is_no_end() {
     type Leave = fn(&mut SimNet, Peer);
@@ -277,7 +278,7 @@ fn an_end_in_the_handshake_is_no_end() {
     }
 }
 
-/// A peer may change its keys, but not do nothing else.
+/// A peer may change its keys, but must also send something else.
 #[test]
 fn keys_are_changed_within_reason() {
     Pair::each(Faults::NONE, |mut pair| {

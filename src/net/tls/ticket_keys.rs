@@ -1,17 +1,16 @@
-//! The keys with which tickets are made, as a file has them. A program without TLS has these types
-//! as well.
+//! The keys for tickets, as read from a file. A program without TLS has this type, too.
 
 use crate::base64;
 use std::fmt;
 
-/// The least length of a key in bytes, and the most.
+/// The minimum and maximum length of a key in bytes.
 const LENGTHS: std::ops::RangeInclusive<usize> = 32..=1024;
 
-/// The most keys.
+/// Maximum number of keys.
 const KEYS_MAX: usize = 64;
 
-/// The keys of tickets, at least one: the first one seals, and all open. What they are is shown to
-/// nobody.
+/// The keys of tickets, at least one: the first one encrypts, and all of them decrypt. They are
+/// never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TicketKeys(Vec<Vec<u8>>);
 
@@ -22,11 +21,11 @@ impl fmt::Debug for TicketKeys {
 }
 
 impl TicketKeys {
-    /// Reads a file of keys: one a line, in base64. Empty lines and those that begin with `#` are
-    /// left out.
+    /// Reads a file of keys, one per line, in base64. Empty lines and lines that begin with `#` are
+    /// skipped.
     ///
     /// # Errors
-    /// What is wrong with it, and in which line.
+    /// What is wrong with the file, and in which line.
     pub fn read(text: &[u8]) -> Result<TicketKeys, String> {
         let mut keys: Vec<Vec<u8>> = Vec::new();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
@@ -94,7 +93,7 @@ mod tests {
         check(&many, "line 65 is one key too many: 64 are possible");
     }
 
-    /// A file of nginx's is 48 or 80 random bytes.
+    /// nginx uses files of 48 or 80 random bytes.
     #[test]
     fn a_file_that_is_no_text() {
         let wrong = TicketKeys::read(&[200; 48]).unwrap_err();

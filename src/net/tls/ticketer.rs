@@ -1,12 +1,14 @@
-//! Tickets of the server's side with keys from a file, which a restart and other machines know too.
+//! Server-side tickets with keys from a file, so that they survive restarts and work on other
+//! machines.
 //!
-//! A ticket is the name of its key, 16 bytes; a salt, 32 bytes; and what the library wants to have
-//! back, sealed with ChaCha20-Poly1305. Name and sealing key are derived with HKDF and SHA-256 (RFC
-//! 5869), the latter with the salt. So each ticket has a key of its own: its nonce may be zero, and
-//! machines that share a file for long need not count what they have sealed.
+//! A ticket consists of the name of its key, 16 bytes; a salt, 32 bytes; and the library's session
+//! state, encrypted with ChaCha20-Poly1305. The name and the encryption key are derived with HKDF
+//! and SHA-256 (RFC 5869), the latter with the salt. So each ticket has its own key: its nonce may
+//! be zero, and machines that share a file for a long time need not count the tickets that they
+//! have issued.
 //!
-//! Whoever learns a key can read what was said on connections that were resumed with its tickets,
-//! also by TLS 1.2. So keys are to be replaced: those behind the first only open.
+//! Anyone who learns a key can read recorded TLS 1.2 connections that used its tickets. So keys
+//! should be replaced: those after the first only decrypt.
 
 use super::TicketKeys;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
@@ -21,12 +23,12 @@ const LIFETIME: u32 = 12 * 3600;
 const NAME: usize = 16;
 const SALT: usize = 32;
 
-/// Longer tickets are none of ours. Ours have a hundred bytes or two.
+/// Longer tickets are not ours. Ours have one or two hundred bytes.
 const SEALED_MAX: usize = 4096;
 
-/// What seals and opens tickets. See the module.
+/// Encrypts and decrypts tickets. See the module docs.
 pub(super) struct Ticketer {
-    /// The keys with their names. The first one seals.
+    /// The keys with their names. The first one encrypts.
     keys: Vec<([u8; NAME], Box<[u8]>)>,
     random: SystemRandom,
 }
@@ -74,7 +76,7 @@ impl ProducesTickets for Ticketer {
         if sealed.len() > SEALED_MAX {
             return None;
         }
-        // Names are no secret: they stand in each ticket.
+        // Names are not secret: each ticket contains one.
         let (_, key) = self.keys.iter().find(|(known, _)| known == name)?;
         let (mut sealed, nonce) = (sealed.to_vec(), Nonce::assume_unique_for_key([0; 12]));
         let opened = sealing(salt, key)?.open_in_place(nonce, Aad::from(name), &mut sealed);
@@ -127,7 +129,7 @@ mod tests {
             assert_ne!(one.encrypt(plain).unwrap(), ticket);
             assert_eq!(ticketer(&[1]).decrypt(&ticket).as_deref(), Some(plain));
             assert_eq!(other.decrypt(&ticket), None);
-            // Those that were first before still open, and seal no more.
+            // Keys that were first before still decrypt, but no longer encrypt.
             let rotated = ticketer(&[2, 1]);
             assert_eq!(rotated.decrypt(&ticket).as_deref(), Some(plain));
             let newer = rotated.encrypt(plain).unwrap();

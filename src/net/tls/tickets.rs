@@ -1,8 +1,8 @@
-//! The tickets with which a server recognises us, so that the next handshake is a short one.
+//! The tickets that servers gave us, which shorten the next handshake.
 //!
-//! Each ticket of TLS 1.3 can be used once, and a server gives one or two with each connection. So
-//! as many are kept as there may be connections to make at once, for instance after an upstream's
-//! restart; the library's own store keeps eight.
+//! Each ticket of TLS 1.3 can be used once, and a server sends one or two on each connection. So as
+//! many are kept as connections may be opened at once, for instance after an upstream restarts. The
+//! library's own store keeps eight.
 
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// The most tickets of one server. Those beyond are the oldest, and are forgotten.
+/// Maximum number of tickets of one server. Beyond that, the oldest are dropped.
 const TICKETS_MAX: usize = 2048;
 
-/// The tickets of all servers that one configuration leads to, by their names. See the module.
+/// The tickets of all servers of one configuration, by server name. See the module docs.
 #[expect(clippy::disallowed_types, reason = "the library asks for it; nobody ever waits for it")]
 #[derive(Debug, Default)]
 pub(super) struct Tickets(Mutex<BTreeMap<String, OfServer>>);
@@ -31,7 +31,7 @@ struct OfServer {
 }
 
 impl Tickets {
-    /// Looks at what is known of a server.
+    /// Looks up what is known about a server.
     fn at<T>(
         &self,
         server: &ServerName<'_>,
@@ -41,7 +41,7 @@ impl Tickets {
         servers.get_mut(&*server.to_str()).and_then(look)
     }
 
-    /// Remembers something of a server.
+    /// Stores something about a server.
     fn note(&self, server: &ServerName<'_>, note: impl FnOnce(&mut OfServer)) {
         let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         note(servers.entry(server.to_str().into_owned()).or_default());

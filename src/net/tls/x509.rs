@@ -1,16 +1,15 @@
-//! What a certificate says (RFC 5280), as far as the library does not tell: whose it is, who has
-//! issued it, for which names and from when to when; and what a list of revoked ones says. They are
-//! not judged here.
+//! The content of certificates (RFC 5280) that the library does not provide: subject, issuer, names
+//! and validity; and the content of revocation lists. Neither is verified here.
 
 use crate::time::date::unix_seconds;
 use std::fmt::Write;
 
-/// Object identifiers, as they are encoded.
+/// Encoded object identifiers.
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 0x1c];
 
-/// Those of the types of attributes that have a short name (RFC 4514 section 3), and of some more
-/// that OpenSSL has one for.
+/// The object identifiers of attribute types that have a short name (RFC 4514 section 3), and of
+/// some more that have one in OpenSSL.
 const ATTRIBUTES: [(&[u8], &str); 11] = [
     (&[0x55, 4, 3], "CN"),
     (&[0x55, 4, 5], "serialNumber"),
@@ -25,7 +24,7 @@ const ATTRIBUTES: [(&[u8], &str); 11] = [
     (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
 ];
 
-/// Tags (X.690): those of the universal class, and those that have a meaning only where they stand.
+/// Tags (X.690): universal ones, and context-specific ones.
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -41,16 +40,16 @@ const EXTENSIONS_OF_LIST: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 const DNS_NAME: u8 = 0x82;
 
-/// What a certificate says.
+/// The content of a certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Certificate<'a> {
-    /// The name of who has issued it, as it is encoded.
+    /// The encoded name of the issuer.
     pub issuer: &'a [u8],
-    /// The name of whose it is, as it is encoded.
+    /// The encoded name of the subject.
     pub subject: &'a [u8],
-    /// The first second of its validity, and the last, since 1970.
+    /// The first and the last second in which it is valid, since 1970.
     pub valid: [u64; 2],
-    /// The hosts that it is for, in lower case: names, of which the first label may be `*`.
+    /// The host names that it is valid for, in lower case. Their first label may be `*`.
     pub names: Vec<String>,
 }
 
@@ -81,23 +80,23 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// What a list of revoked certificates says (RFC 5280 section 5).
+/// The content of a revocation list (RFC 5280 section 5).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CertificateList<'a> {
-    /// Whether it says its version, as each does that can have extensions.
+    /// True if it states its version, as every list with extensions must.
     pub(super) has_version: bool,
-    /// The name of who has issued it, as it is encoded.
+    /// The encoded name of the issuer.
     pub(super) issuer: &'a [u8],
-    /// When it was issued, and when the next one is due, in seconds since 1970.
+    /// When it was issued, and when the next list is due, in seconds since 1970.
     pub(super) updates: [u64; 2],
-    /// How many certificates are revoked.
+    /// The number of revoked certificates.
     pub(super) revoked: usize,
-    /// Whether it is about a part of what its issuer has issued.
+    /// True if it covers only some of its issuer's certificates.
     pub(super) is_partial: bool,
 }
 
 impl<'a> CertificateList<'a> {
-    /// Reads a list in DER. None if it is not one, or does not say when the next one is due.
+    /// Reads a list in DER. None if it is not one, or does not say when the next list is due.
     pub(super) fn read(der: &'a [u8]) -> Option<CertificateList<'a>> {
         let mut signed = Der(der).inside(SEQUENCE)?.inside(SEQUENCE)?;
         let has_version = signed.take(INTEGER).is_some();
@@ -119,20 +118,19 @@ impl<'a> CertificateList<'a> {
     }
 }
 
-/// The last second of the validity of a certificate in DER, since 1970. None if it does not say
-/// that.
+/// The last second in which a certificate in DER is valid, since 1970. None if it cannot be read.
 pub(super) fn last_second(certificate: &[u8]) -> Option<u64> {
     Certificate::read(certificate).map(|read| read.valid[1])
 }
 
-/// Whose certificate it is, in DER, as a text (RFC 4514) of visible ASCII characters and spaces.
-/// None if it is not a certificate, or says that in a way that cannot be read to its end: half a
-/// name is another's. The last attribute comes first, as everywhere.
+/// The subject of a certificate in DER, as text (RFC 4514) in visible ASCII characters and spaces.
+/// None if it is not a certificate, or if the subject cannot be read completely: part of a name
+/// could be the name of someone else. The last attribute comes first, as RFC 4514 requires.
 pub(super) fn subject(der: &[u8]) -> Option<String> {
     name(Certificate::read(der)?.subject)
 }
 
-/// A name that is encoded like this, as [`subject`] says it.
+/// The text of an encoded name. See [`subject`].
 pub(super) fn name(encoded: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     let mut names = Der(encoded);
@@ -153,7 +151,7 @@ pub(super) fn name(encoded: &[u8]) -> Option<String> {
     Some(parts.join(","))
 }
 
-/// Appends an attribute of a name, of which the value is left. Writing to a string cannot fail.
+/// Appends an attribute of a name. `rest` is its value. Writing to a string cannot fail.
 fn write_attribute(kind: &[u8], mut rest: Der<'_>, out: &mut String) -> Option<()> {
     let whole = rest.0;
     let (tag, value) = rest.next().filter(|_| rest.0.is_empty())?;
@@ -187,13 +185,13 @@ fn write_attribute(kind: &[u8], mut rest: Der<'_>, out: &mut String) -> Option<(
     Some(())
 }
 
-/// An object identifier in its usual form.
+/// An object identifier in dotted form.
 fn dotted(id: &[u8]) -> String {
     let (mut out, mut number) = (String::new(), 0_u128);
     for byte in id {
         number = number << 7 | u128::from(byte & 0x7f);
         if byte & 0x80 == 0 {
-            // The first two numbers are one (X.690 section 8.19.4).
+            // The first two numbers are encoded as one (X.690 section 8.19.4).
             let first = (number / 40).min(2);
             let _ = match out.is_empty() {
                 true => write!(out, "{first}.{}", number - 40 * first),
@@ -205,7 +203,7 @@ fn dotted(id: &[u8]) -> String {
     out
 }
 
-/// The names in the rest of an extension: behind whether it is critical, wrapped in a string.
+/// The names in the rest of an extension: in an octet string, after the optional critical flag.
 fn dns_names(mut extension: Der<'_>) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let value = loop {
@@ -225,16 +223,18 @@ fn dns_names(mut extension: Der<'_>) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// A sequence of values in DER, of which some are read.
+/// The rest of a sequence of values in DER.
 #[derive(Clone, Copy)]
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    /// Takes the next value: its tag and its content. None at the end, or if it is cut off there.
+    /// Takes the next value: its tag and its content. None at the end, or if the value is
+    /// truncated.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;
-        // From 128 on the length follows, in as many bytes; a list has less than 4 GiB.
+        // Above 127, the low bits are the number of length bytes that follow. A list is below 4
+        // GiB.
         let (length, rest) = match usize::from(first) {
             length @ ..=0x7f => (length, rest),
             long @ 0x81..=0x84 => {
@@ -256,7 +256,7 @@ impl<'a> Der<'a> {
         Some(content)
     }
 
-    /// Takes the next value if it has this tag, to read what is in it.
+    /// Takes the next value if it has this tag, and returns its content for reading.
     fn inside(&mut self, tag: u8) -> Option<Der<'a>> {
         self.take(tag).map(Der)
     }
@@ -265,10 +265,10 @@ impl<'a> Der<'a> {
         self.take(tag);
     }
 
-    /// Takes a time, in seconds since 1970. Earlier ones are 1970.
+    /// Takes a time, in seconds since 1970. Earlier times give 0.
     fn time(&mut self) -> Option<u64> {
         let (tag, text) = self.next()?;
-        // Of a year with two digits, 50 is 1950 (RFC 5280 section 4.1.2.5.1).
+        // Years with two digits begin at 1950 (RFC 5280 section 4.1.2.5.1).
         let (year, rest) = match tag {
             UTC_TIME => {
                 let (year, rest) = (digits(text.get(..2)?)?, &text[2..]);
@@ -357,7 +357,7 @@ mod tests {
             params.distinguished_name.push(DnType::OrganizationName, "guests");
         });
         assert_eq!(subject(&der).as_deref(), Some("O=guests,CN=admin"));
-        // The name of whose it is stands behind that of its issuer, which is the same.
+        // The subject follows the issuer, which is the same name.
         let organization = [SET, 15, SEQUENCE, 13, OBJECT_IDENTIFIER, 3, 0x55, 4, 10];
         let mut windows = der.windows(organization.len());
         let at = windows.rposition(|window| window == organization).unwrap();
@@ -368,7 +368,7 @@ mod tests {
         }
     }
 
-    /// It never panics, and what is cut off is no certificate.
+    /// It never panics, and refuses truncated certificates.
     #[test]
     fn what_is_broken() {
         let der = certificate(&["a.example"], |_| {});
