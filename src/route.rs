@@ -6,22 +6,22 @@
 //! shorter path, which was never meant to get them.
 //!
 //! The routes are sorted by precedence, so the first match wins. There are rarely more than a few
-//! dozen, and scanning a short array is faster than anything clever.
+//! dozen, and nothing is faster than scanning a short array.
 //!
 //! Hosts are compared case-insensitively and without their port. A trailing dot (the root of the
 //! DNS) and the spelling of an IPv6 address make no difference.
 //!
 //! A percent escape of a letter, a digit or `-._~` equals that character, and the digits of an
-//! escape are case-insensitive (RFC 3986 section 6.2.2): `/%73se` is `/sse` to every server, so it
-//! is here. The upstream still gets what the client wrote.
+//! escape are case-insensitive (RFC 3986 section 6.2.2): `/%73se` is `/sse` to every server, and so
+//! it is here. The upstream still gets what the client wrote.
 //!
 //! An api that requires a key, or is not active, guards its paths. Some servers read a path
 //! differently from how it is written ([`mod@readings`]), so a path is refused if any reading of it
 //! leads to another api that is guarded. If the path is rewritten on its way upstream, the readings
 //! of the result are also compared with the guarded paths of the same server.
 //!
-//! What an open api reaches on the same server without any special reading is not refused, because
-//! the operator may want it; `--check` warns of it, and so does the log at startup.
+//! Guarded paths that an open api reaches on the same server without any special reading are not
+//! refused, because the operator may want that. `--check` and the log at startup warn about it.
 //!
 //! Tested against a naive router, over all subsets of a dozen routes.
 
@@ -49,27 +49,27 @@ pub struct RouteSpec<'s> {
     pub hosts: &'s [String],
     /// The path prefix. Begins with a slash and ends without one; empty for `/`.
     pub listen_path: &'s str,
-    /// Whether the api serves its requests. If not, nothing does.
+    /// True if the api serves its requests. If not, nothing does.
     pub active: bool,
-    /// True exactly when the api requires something that not every client has: a key.
+    /// True if the api requires something that not every client has: a key.
     pub guarded: bool,
 }
 
-/// A server shared by several apis, of which at least one is guarded and at least one asks it for
-/// other paths than clients request.
+/// A server shared by several apis. At least one of them is guarded, and at least one requests
+/// other paths from it than clients request.
 #[derive(Clone, Debug)]
 pub struct Server(pub Vec<ServerPath>);
 
-/// The paths that an api asks a server for.
+/// The paths that an api requests from a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerPath {
     /// The api.
     pub api: RouteId,
     /// The prefix of these paths, which begins with a slash and ends without one; empty for `/`.
     pub path: String,
-    /// True exactly when clients request other paths.
+    /// True if clients request other paths.
     pub rewritten: bool,
-    /// True exactly when the api is guarded or not active.
+    /// True if the api is guarded or not active.
     pub guarded: bool,
 }
 
@@ -83,8 +83,8 @@ pub struct Router {
     readings: Vec<Route>,
     /// The paths of each shared server.
     servers: Vec<Vec<Route>>,
-    /// The apis that ask a shared server for other paths than clients request, with the server's
-    /// index.
+    /// The apis that request other paths from a shared server than clients request, with the
+    /// server's index.
     rewriting: Vec<(RouteId, usize)>,
 }
 
@@ -93,11 +93,11 @@ pub struct Router {
 struct Route {
     host: Option<Host<Box<str>>>,
     path: Box<[u8]>,
-    /// True exactly when the path has no escapes.
+    /// True if the path has no escapes.
     plain: bool,
     id: RouteId,
     active: bool,
-    /// True exactly when not everybody is served: the api requires a key or is not active.
+    /// True if not every client is served: the api requires a key or is not active.
     guarded: bool,
 }
 
@@ -142,7 +142,7 @@ impl Router {
     }
 
     /// Finds the api for a request to `authority`, the client's host and optional port, and `path`,
-    /// without query and with its dot segments resolved. None if no api matches, or the one that
+    /// without query and with its dot segments resolved. None if no api matches, or if the one that
     /// does is not active.
     pub fn find(&self, authority: Option<&str>, path: &[u8]) -> Option<RouteId> {
         let route = best(&self.routes, authority.map(Host::of), path)?;
@@ -154,9 +154,9 @@ impl Router {
         best(&self.routes, authority.map(Host::of), path).map(|route| route.id)
     }
 
-    /// True exactly when some server may take this request, which belongs to `own`, for one of
-    /// another api that is guarded. A host that some reading of the path names, as in
-    /// `//host/path`, may be the host of any of its readings.
+    /// True if some server may read this request, which belongs to `own`, as one for another api
+    /// that is guarded. A host that some reading of the path names, as in `//host/path`, may be the
+    /// host of any of its readings.
     ///
     /// # Errors
     ///
@@ -194,20 +194,20 @@ impl Router {
         Ok(hosts.iter().any(|host| all().any(|path| guards(*host, path))))
     }
 
-    /// True exactly when some api has a host of this name.
+    /// True if some api has a host of this name.
     fn has_host(&self, name: &str) -> bool {
         let name = Host::of(name);
         self.readings.iter().any(|route| route.host.as_ref().is_some_and(|own| own.is(name)))
     }
 
-    /// True exactly when `own` asks a server for other paths than clients request and another api
-    /// guards paths of that server, so that [`Router::is_guarded_upstream`] is needed.
+    /// True if `own` requests other paths from a server than clients request and another api guards
+    /// paths of that server, so that [`Router::is_guarded_upstream`] is needed.
     pub fn shares_servers(&self, own: RouteId) -> bool {
         self.rewriting.iter().any(|(api, _)| *api == own)
     }
 
-    /// True exactly when a server of `own` may take `path`, which it is asked for, for a path that
-    /// another api guards, although it is not one as written.
+    /// True if a server of `own` may read `path`, which is requested from it, as a path that
+    /// another api guards, although as written it is not one.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ pub fn below<'p>(path: &'p str, above: &str) -> Option<&'p str> {
     path.get(path.len() - rest.len()..)
 }
 
-/// True exactly when `rest`, which follows a prefix, begins with a segment of its own.
+/// True if `rest`, which follows a prefix, begins a new segment or is empty.
 pub(super) fn is_below(rest: &[u8]) -> bool {
     rest.first().is_none_or(|&byte| byte == b'/')
 }
@@ -32,8 +32,8 @@ pub(super) fn behind<'p>(path: &'p [u8], listen_path: &[u8]) -> Option<&'p [u8]>
     Some(rest)
 }
 
-/// The first character of a path and the rest. The flag is true exactly when the character is an
-/// escape that must stay one.
+/// The first character of a path and the rest. The flag is true if the character is an escape that
+/// must stay one.
 fn first(path: &[u8]) -> Option<((u8, bool), &[u8])> {
     if let Some(byte) = escape::first(path) {
         return Some(((byte, !is_unreserved(byte)), &path[ESCAPE_LEN..]));

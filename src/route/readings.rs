@@ -1,16 +1,16 @@
 //! The ways in which servers are known to read a path.
 //!
 //! The path decides whether a request needs a key. The server behind the proxy may read it
-//! differently, so that a path that is open here is a guarded one there. Each step below is what
+//! differently, so a path that is open here may be a guarded one there. Each step below is what
 //! some server does before it looks up a path; [`readings`] applies the steps in any order and
 //! number.
 //!
-//! | step | who takes it |
+//! | step | servers that take it |
 //! |---|---|
-//! | every escape is decoded | nearly all; twice where a gateway in between decodes, too |
+//! | every escape is decoded | nearly all; twice if a gateway in between decodes, too |
 //! | `;parameters` end with their segment | Tomcat, Jetty, Undertow |
 //! | `;` ends the path | filters that look for `;jsessionid`, Apache Shiro |
-//! | `?`, `#` or NUL ends the path | who decodes before dividing; NUL where C strings are used |
+//! | `?`, `#` or NUL ends the path | those that decode before splitting; NUL with C strings |
 //! | `\` is a slash | the URL parser of WHATWG (Node's `new URL`), IIS |
 //! | slashes are merged | nginx, Apache, Tomcat, Go's mux |
 //! | what follows `//` is a host | Node's `new URL(url, base)`, Python's `urlsplit`, `parse_url` |
@@ -88,7 +88,7 @@ struct Readings {
 }
 
 impl Readings {
-    /// Finds all readings. Returns false if that is too much work.
+    /// Finds all readings. Returns false if that takes too much work.
     fn find_all(&mut self, path: &[u8]) -> bool {
         let [base, factor] = WORK_MAX;
         let work_max = base + factor * path.len();

@@ -1,13 +1,14 @@
-//! Where a server sends a client (Location, Content-Location; RFC 9110 sections 10.2.2 and 8.7), in
-//! the client's own terms.
+//! Rewrites the references in Location and Content-Location (RFC 9110 sections 10.2.2 and 8.7) from
+//! the server's paths to the client's.
 //!
-//! A server behind a proxy names itself and its paths as the proxy asks for them: another host, a
-//! path without the prefix that was stripped, or with one that was put in front. What leads to that
-//! server is written as the path by which the client reaches it. What leads elsewhere stays as it
-//! is, and so does a relative reference, because both sides count from the same end of the path.
+//! A server behind a proxy names itself and its paths as the proxy requests them: with another
+//! host, without the prefix that was stripped, or with one that was added. A reference to that
+//! server is rewritten to the path by which the client reaches it. References to other servers are
+//! not changed. Neither are relative ones, because they are resolved against the end of the path,
+//! which is the same on both sides.
 //!
-//! A server that knows its prefix (X-Forwarded-Prefix) writes it itself. So a path that begins with
-//! one that was removed stays, unless it begins with the target's own path.
+//! A server that knows its prefix (X-Forwarded-Prefix) includes it. So a path that begins with a
+//! removed prefix is not changed, unless it begins with the target's own path.
 //!
 //! Tested against tables.
 
@@ -16,11 +17,11 @@ use super::path::{behind, is_below};
 /// How a server is reached. Paths begin with a slash and end without one; empty ones are `/`.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
-    /// The prefix that a proxy in front has removed.
+    /// The prefix that a proxy in front of this one removed.
     pub outer: &'a str,
-    /// The prefix that was removed here.
+    /// The prefix that this proxy removed.
     pub stripped: &'a str,
-    /// The prefix that was put in front instead.
+    /// The prefix that replaces it.
     pub base: &'a str,
 }
 
@@ -31,19 +32,19 @@ pub enum Scheme {
     Http,
     /// `https`.
     Https,
-    /// The one of the request: the reference begins with `//`.
+    /// That of the request: the reference begins with `//`.
     Same,
 }
 
 impl Scheme {
-    /// True exactly when it may be the one that is secure, or the one that is not.
+    /// True if it may be `https`, or `http` unless `secure`.
     pub fn may_be(self, secure: bool) -> bool {
         self != if secure { Scheme::Http } else { Scheme::Https }
     }
 }
 
-/// The reference that a client should get instead of `location`. None if it gets that. `is_own`
-/// says whether a scheme and an authority name the server.
+/// The reference that a client should get instead of `location`. None if it is passed on unchanged.
+/// `is_own` returns whether a scheme and an authority name the server.
 pub fn as_seen(
     location: &[u8],
     reach: Reach<'_>,
@@ -56,7 +57,7 @@ pub fn as_seen(
         return None;
     }
     let (path, tail) = rest.split_at(end_of(rest, b"?#"));
-    // A reference without a path is relative, and one to a server alone means its root.
+    // A reference without a path is relative, but if it names a server it means the root.
     let path = if path.is_empty() && origin.is_some() { b"/" } else { path };
     if path.first() != Some(&b'/') {
         return None;
@@ -66,13 +67,13 @@ pub fn as_seen(
         seen.push(b'/');
     }
     seen.extend_from_slice(tail);
-    // Browsers take either for the beginning of an authority.
+    // Browsers would take either of these for the beginning of an authority.
     let is_path = !matches!(seen.get(1), Some(b'/' | b'\\'));
     (is_path && seen != location).then_some(seen)
 }
 
-/// True exactly when two authorities are the same with this scheme. A port that is the scheme's
-/// usual one makes no difference.
+/// True if two authorities are the same with this scheme. The scheme's default port makes no
+/// difference.
 pub fn is_same_authority(scheme: Scheme, one: &str, other: &str) -> bool {
     let usual = match scheme {
         Scheme::Http => ":80",
@@ -100,8 +101,8 @@ impl Reach<'_> {
     }
 }
 
-/// The scheme and the authority of a reference, if it has one of `http` or `https` or none, and
-/// what follows. A reference with any other scheme has no path.
+/// The scheme and the authority of a reference, if it has an authority with the scheme `http`,
+/// `https` or none, and the rest. With any other scheme the rest is not a path.
 fn split(location: &[u8]) -> (Option<(Scheme, &[u8])>, &[u8]) {
     let schemes: [(&[u8], Scheme); 3] =
         [(b"http://", Scheme::Http), (b"https://", Scheme::Https), (b"//", Scheme::Same)];
@@ -115,7 +116,7 @@ fn split(location: &[u8]) -> (Option<(Scheme, &[u8])>, &[u8]) {
     (None, location)
 }
 
-/// The offset of the first of some bytes, or the length.
+/// The offset of the first of these bytes, or the length.
 fn end_of(text: &[u8], bytes: &[u8]) -> usize {
     text.iter().position(|byte| bytes.contains(byte)).unwrap_or(text.len())
 }
@@ -124,7 +125,7 @@ fn end_of(text: &[u8], bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// What becomes of `location` that a server sends which is asked as `internal:8000`.
+    /// Checks what a client gets for the `location` of a server that is reached as `internal:8000`.
     #[track_caller]
     fn check(reach: Reach<'_>, location: &str, want: &str) {
         let is_own = |scheme, authority: &str| {
@@ -160,7 +161,7 @@ mod tests {
             "ftp://internal:8000/x",
             "mailto:a@internal",
             "javascript:alert(1)",
-            // What would be taken for another server.
+            // These would be taken for another server.
             "http://internal:8000//evil.example/",
             "http://internal:8000/\\evil.example/",
             "//internal:8000//evil.example",
@@ -180,7 +181,7 @@ mod tests {
         check(reach, "/apis/x", "/api/apis/x");
         check(reach, "//x/y", "//x/y");
         check(reach, "http://internal:8000//x", "/api//x");
-        // It knows where it is.
+        // The server knows its prefix.
         check(reach, "/api/login", "/api/login");
         check(reach, "/%61pi", "/%61pi");
         check(reach, "http://internal:8000/api?x", "/api?x");
