@@ -1,8 +1,8 @@
 //! Keys: who owns each one, and which apis it opens.
 //!
 //! Only the SHA-256 of a key is stored. A key is compared with all known ones, to the last byte of
-//! the last one, so that the time taken does not reveal how close a guess was. With hashes that
-//! would hardly help an attacker anyway.
+//! the last one, so that the time taken does not reveal how close a guess was. Since hashes are
+//! compared, it would hardly help an attacker anyway.
 //!
 //! A hash without salt is enough for random keys; SECURITY.md says how random they must be.
 //!
@@ -23,7 +23,7 @@ pub type Hash = [u8; 32];
 /// A known key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The name that people and logs use.
+    /// The name shown to people and in logs.
     pub name: Arc<str>,
     /// The hash that identifies it.
     pub hash: Hash,
@@ -31,7 +31,7 @@ pub struct Key {
     pub apis: Option<Vec<String>>,
     /// Maximum number of event streams open with it. None: no limit.
     pub max_streams: Option<usize>,
-    /// How many requests may be sent with it. None: no limit.
+    /// The rate of requests allowed with it. None: no limit.
     pub max_requests: Option<Rate>,
 }
 
@@ -82,15 +82,14 @@ pub fn admit<'k>(
     if key.opens(api) { Ok(key) } else { Err(Denied::NotHere) }
 }
 
-/// True exactly when `held`, the key that a stream of this api was opened with, is still valid for
-/// it.
+/// True if `held`, the key that a stream of this api was opened with, is still valid for it.
 pub fn still_admits(keys: &[Arc<Key>], held: &Key, api: &str) -> bool {
     let known = keys.iter().find(|key| key.hash == held.hash && key.name == held.name);
     known.is_some_and(|key| key.opens(api))
 }
 
 impl Key {
-    /// True exactly when the key opens this api.
+    /// True if the key opens this api.
     fn opens(&self, api: &str) -> bool {
         self.apis.as_ref().is_none_or(|apis| apis.iter().any(|name| name == api))
     }
@@ -106,7 +105,7 @@ fn position(hash: &Hash, keys: &[Arc<Key>]) -> Option<usize> {
     let mut found = 0;
     for (index, key) in keys.iter().enumerate() {
         let differs = hash.iter().zip(&key.hash).fold(0, |differs, (a, b)| differs | (a ^ b));
-        // 1 or 0, without a branch by which the compiler could leave early.
+        // 1 or 0, without a branch that would let the compiler exit early.
         let same = usize::from(black_box(differs) == 0);
         found |= same.wrapping_neg() & (index + 1);
     }
@@ -127,7 +126,7 @@ const KEY_MIN: usize = 16;
 /// Formats a key file's entry for a key. `name` needs no escapes.
 ///
 /// # Errors
-/// If the key is too short, or some carrier could not transport it.
+/// If the key is too short or too long, or some carrier could not transport it.
 pub fn entry(name: &str, key: &[u8]) -> Result<String, &'static str> {
     if key.is_empty() {
         return Err("no key; write one line to standard input");

@@ -22,7 +22,7 @@ use crate::http::fields::{ALLOW_CREDENTIALS, ALLOW_ORIGIN, EXPOSE_HEADERS, Origi
 pub struct Policy {
     /// The allowed origins, serialised. Ignored if `any`.
     pub origins: Vec<String>,
-    /// True exactly when every origin is allowed.
+    /// True if every origin is allowed.
     pub any: bool,
     /// The allowed methods, as a list.
     pub methods: String,
@@ -32,16 +32,16 @@ pub struct Policy {
     /// The response fields that a page may read in addition to those that are always allowed, as a
     /// list that may be empty. None: the upstream decides.
     pub expose: Option<String>,
-    /// Whether a page may send cookies. Never together with `any`.
+    /// True if a page may send cookies. Never together with `any`.
     pub credentials: bool,
-    /// How many seconds a browser may cache a preflight. Empty: no such field.
+    /// How many seconds a browser may cache a preflight. Empty: the field is omitted.
     pub max_age: String,
 }
 
 /// The permission granted to the page that sent a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grant {
-    /// Nothing: no page sent it, or one whose origin is not listed.
+    /// Nothing: it was not sent by a page, or the page's origin is not listed.
     #[default]
     Nothing,
     /// To read the response, whatever the origin.
@@ -55,7 +55,7 @@ const VARY_ORIGIN: Field<'_> = ("Vary", "Origin");
 
 impl Policy {
     /// Determines what a request with this Origin is granted. If every origin is allowed, this does
-    /// not depend on Origin, so that one cached response serves all.
+    /// not depend on Origin, so that one cached response serves all of them.
     pub fn grant(&self, origin: Option<&[u8]>) -> Grant {
         if self.any {
             return Grant::Any;
@@ -77,7 +77,8 @@ impl Policy {
         fields
     }
 
-    /// Combines [`fields`](Self::fields) with which of the upstream's fields they replace.
+    /// Combines [`fields`](Self::fields) with the rule for which of the upstream's fields they
+    /// replace.
     pub fn origin_fields(&self, grant: Grant) -> OriginFields<'_> {
         OriginFields { fields: self.fields(grant), keeps_exposed: self.expose.is_none() }
     }

@@ -1,59 +1,59 @@
-//! Answers of a server that judges requests, for as long as it says that they hold.
+//! The verdicts of auth servers, kept for as long as the servers allow.
 //!
-//! Only answers that let a request in are kept, with the fields that they give it. Who asks is kept
-//! as a hash of the whole question, with a key that only this process knows, so the table tells
-//! nobody anything. It has 128 bits: nobody finds another question with the same one.
+//! Only verdicts that allow a request are kept, with the fields that they add to it. The auth
+//! request is kept as a hash with a key that only this process knows, so the table reveals nothing.
+//! The hash has 128 bits, so nobody can find another auth request with the same one.
 //!
-//! The table has a maximum number of entries and of bytes; the oldest entry makes room. It is
-//! tested against a plain list.
+//! The table has a maximum number of entries and of bytes. Beyond that, the oldest entries are
+//! dropped. It is tested against a plain list.
 
 use crate::time::Tick;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// How long an answer holds at most, whatever the server says.
+/// How long a verdict is valid at most, whatever the server says.
 pub const AGE_MAX: Duration = Duration::from_secs(60);
 
-/// Maximum number of answers kept.
+/// Maximum number of verdicts kept.
 const ENTRIES_MAX: usize = 4096;
 
-/// Maximum number of bytes of fields that they give.
+/// Maximum number of bytes of the fields that they add.
 const BYTES_MAX: usize = 256 << 10;
 
-/// A question, as a hash.
+/// The hash of an auth request.
 pub type Question = [u64; 2];
 
-/// The table. See the module.
+/// The table. See the module docs.
 #[derive(Debug, Default)]
 pub struct Verdicts {
     keys: [RandomState; 2],
     entries: BTreeMap<Question, Entry>,
-    /// The entries in the order in which they came. Those that are gone or were replaced may be
-    /// among them.
+    /// The entries in the order in which they were added. Some may have been removed or replaced
+    /// since.
     order: VecDeque<(Question, u64)>,
-    /// The number of entries that ever came.
+    /// The number of entries ever added.
     came: u64,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Its number, in the order in which they came.
+    /// Its number, in the order in which entries were added.
     number: u64,
-    /// The lines that the request gets.
+    /// The field lines to add to the request.
     lines: Box<[u8]>,
-    /// When it holds no longer.
+    /// When it expires.
     until: Tick,
 }
 
 impl Verdicts {
-    /// The hash of a question.
+    /// The hash of an auth request.
     pub fn hash(&self, question: &[u8]) -> Question {
         self.keys.each_ref().map(|key| key.hash_one(question))
     }
 
-    /// The lines that a request gets which is let in, if that is known.
+    /// The field lines to add to the request, if it is known to be allowed.
     pub fn find(&mut self, question: Question, now: Tick) -> Option<&[u8]> {
         if self.entries.get(&question)?.until <= now {
             self.forget(question);
@@ -62,7 +62,7 @@ impl Verdicts {
         self.entries.get(&question).map(|entry| &*entry.lines)
     }
 
-    /// Notes that a request is let in for so long, with these lines.
+    /// Notes that a request is allowed for this long, with these lines.
     pub fn note(&mut self, question: Question, lines: &[u8], holds: Duration, now: Tick) {
         self.forget(question);
         if holds.is_zero() || lines.len() > BYTES_MAX {
@@ -76,7 +76,7 @@ impl Verdicts {
         self.bytes += lines.len();
         self.entries.insert(question, Entry { number, lines: lines.into(), until });
         self.order.push_back((question, number));
-        // Those that are gone must not become many.
+        // Removed entries must not accumulate.
         if self.order.len() > 2 * ENTRIES_MAX {
             let Verdicts { entries, order, .. } = self;
             order.retain(|(question, number)| {
@@ -85,7 +85,7 @@ impl Verdicts {
         }
     }
 
-    /// Forgets what is known of a question.
+    /// Forgets the verdict on an auth request.
     pub fn forget(&mut self, question: Question) {
         if let Some(entry) = self.entries.remove(&question) {
             self.bytes -= entry.lines.len();
@@ -100,7 +100,7 @@ impl Verdicts {
         }
     }
 
-    /// The bytes of all lines that are kept.
+    /// The number of bytes of all lines.
     #[cfg(test)]
     const fn bytes(&self) -> usize {
         self.bytes

@@ -8,12 +8,12 @@
 //!
 //! Only a grant by an upstream creates an entry, and there are never more than [`GRANTS_MAX`].
 //!
-//! An entry is for an api, an origin and a kind of credentials, and the oldest makes room. A held
-//! stream names its origin, never `*`. What `response_headers` sets or removes is part of the
-//! grant, as the client sees it. A stream whose head granted nothing is filled in any case: a
-//! browser shows its page nothing of it, and programs that send an Origin are served as before. A
-//! browser that has no credentials to send does not say whether it wants them, so what decides is
-//! what the client was told, not what it sent.
+//! An entry is for an api, an origin and a kind of credentials; the oldest is dropped to make room.
+//! A held stream names its origin, never `*`. Fields that `response_headers` sets or removes are
+//! part of the grant, as the client sees it. A stream whose head granted nothing is always
+//! continued: a browser shows its page nothing of it, and programs that send an Origin are served
+//! as before. A browser that has no credentials to send does not say whether it would send them, so
+//! the decision depends on what the client was told, not on what it sent.
 //!
 //! Tested against tables.
 
@@ -54,8 +54,8 @@ pub enum UpstreamGrant {
 pub struct Page {
     origin: Box<str>,
     credentials: Credentials,
-    /// True exactly when it seems to be a page of the requested origin itself, which may read the
-    /// stream without a grant.
+    /// True if it seems to be a page of the requested origin itself, which may read the stream
+    /// without a grant.
     pub is_own: bool,
     /// The grant in the head that the client received, ours or the upstream's. None: its browser
     /// shows the page nothing of the stream.
@@ -73,7 +73,7 @@ impl Page {
         Some(Box::new(Page { origin, credentials, is_own: false, told: None, latest: None }))
     }
 
-    /// True exactly when the page comes from this host and port, over whatever scheme.
+    /// True if the page comes from this host and port, over whatever scheme.
     pub fn is_at(&self, authority: &str) -> bool {
         self.origin.split_once("://").is_some_and(|(_, at)| at.eq_ignore_ascii_case(authority))
     }
@@ -95,7 +95,7 @@ impl Page {
         readable.then_some(UpstreamGrant::WithoutCredentials)
     }
 
-    /// True exactly when the upstream's latest response grants everything that the client was told.
+    /// True if the upstream's latest response grants everything that the client was told.
     pub fn may_read_latest(&self) -> bool {
         self.latest >= self.told
     }
