@@ -1,21 +1,21 @@
-//! The PROXY protocol: the header in which a load balancer says whose connection it passes on
-//! (HAProxy's doc/proxy-protocol.txt, versions 1 and 2), and in which we do (version 2).
+//! The PROXY protocol (HAProxy's doc/proxy-protocol.txt): the header in which a load balancer names
+//! the client of a connection (versions 1 and 2), and in which we do (version 2).
 //!
-//! A header stands in front of everything else, TLS too, and nobody answers it. It is read step by
-//! step, and each step asks for as many bytes as a header must still have at least
-//! ([`Found::Missing`]). So not one byte is read of what stands behind it. Version 2 says its own
-//! length; of version 1 the shortest end is asked for that what is there can have.
+//! A header precedes everything else, even TLS, and is not answered. It is read in steps, each of
+//! which asks for the minimum number of bytes that the header must still have ([`Found::Missing`]).
+//! So no byte after the header is read. Version 2 states its length. For version 1, each step asks
+//! for the shortest possible end.
 //!
-//! What cannot be a header is refused with its first byte that says so. Nothing is guessed: a
-//! connection that may begin without a header would let every client say who it is.
+//! Bytes that cannot be a header are refused at the first one that shows it. A header is always
+//! required: if a connection could begin without one, every client could send its own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Maximum length of a header of version 1 in bytes, with its line end.
 pub const LINE_MAX: usize = 107;
 
-/// Maximum length of what follows the first 16 bytes of a header of version 2: addresses, and what
-/// is said of TLS, which may bring a client's certificate along.
+/// Maximum length of what follows the first 16 bytes of a header of version 2: addresses, and data
+/// about TLS, which may include a client's certificate.
 pub const PAYLOAD_MAX: usize = 4080;
 
 /// How version 1 begins.
@@ -27,54 +27,56 @@ const LINE_MIN: usize = b"PROXY UNKNOWN\r\n".len();
 /// How version 2 begins.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The part of version 2 that says how long the rest is.
+/// The length of the fixed part of version 2, which states the length of the rest.
 const FIXED: usize = 16;
 
 /// `PP2_TYPE_CRC32C`: the checksum of the header.
 const TYPE_CRC32C: u8 = 0x03;
 
-/// `PP2_TYPE_SSL`: what is said of TLS between the client and who sends the header.
+/// `PP2_TYPE_SSL`: data about TLS between the client and the sender of the header.
 const TYPE_SSL: u8 = 0x20;
 
 /// `PP2_CLIENT_SSL`: the client speaks TLS.
 const CLIENT_SSL: u8 = 0x01;
 
-/// What a header says.
+/// The content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Its version: 1 or 2.
     pub version: u8,
-    /// The client's address and port. None if the connection is the sender's own, as it says, or
-    /// one of a client whose address it does not tell. That may also be said of any client.
+    /// The client's address and port. None if the sender says that the connection is its own, or
+    /// does not state the client's address. It may do so for any client.
     pub client: Option<SocketAddr>,
-    /// Whether the client speaks TLS with who sends the header. None if it does not say.
+    /// True if the client speaks TLS with the sender of the header. None if the header does not
+    /// say.
     pub is_tls: Option<bool>,
 }
 
-/// What was found in the bytes that have come.
+/// What was found in the bytes received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// A header begins there, which is at least this many bytes longer.
+    /// The beginning of a header, of which at least this many bytes are missing.
     Missing(usize),
-    /// They are a header.
+    /// A whole header.
     Whole(Header),
 }
 
-/// Why bytes are no header.
+/// Why bytes are not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
     /// They begin with something else.
     Absent,
-    /// They begin like one, and are none.
+    /// They begin like one, but are not one.
     Malformed,
-    /// It is longer than [`LINE_MAX`], or its rest longer than [`PAYLOAD_MAX`].
+    /// It is longer than [`LINE_MAX`], or its rest is longer than [`PAYLOAD_MAX`].
     TooLong,
 }
 
-/// Looks at what has come of a connection: nothing, or what earlier calls asked for, or less.
+/// Examines the bytes received on a connection: none, or as many as earlier calls asked for, or
+/// fewer.
 ///
 /// # Errors
-/// Why it is no header and does not become one.
+/// Why they are not a header and cannot become one.
 pub fn find(bytes: &[u8]) -> Result<Found, Wrong> {
     let is_line = begins(bytes, LINE_START);
     if !is_line && !begins(bytes, SIGNATURE) {
@@ -86,7 +88,7 @@ pub fn find(bytes: &[u8]) -> Result<Found, Wrong> {
     if is_line { find_line(bytes) } else { find_binary(bytes) }
 }
 
-/// True exactly when bytes begin with `start`, or are a part of it.
+/// True if `bytes` begin with `start`, or with as much of it as they are long.
 fn begins(bytes: &[u8], start: &[u8]) -> bool {
     let n = bytes.len().min(start.len());
     bytes[..n] == start[..n]
@@ -109,13 +111,13 @@ fn find_line(bytes: &[u8]) -> Result<Found, Wrong> {
     if bytes.len() + missing > LINE_MAX { Err(Wrong::TooLong) } else { Ok(Found::Missing(missing)) }
 }
 
-/// The least number of bytes that a line without an end lacks. None if it has too many fields.
+/// The minimum number of bytes missing from a line without an end. None if it has too many fields.
 fn missing_of_line(line: &[u8]) -> Option<usize> {
     const LINE_END: usize = 2;
     if begins(line, b"PROXY UNKNOWN") {
         return Some(LINE_END);
     }
-    // A space, and one character behind it, for each field that does not begin yet.
+    // A space, and one character after it, for each field that has not begun yet.
     let spaces = line.iter().filter(|byte| **byte == b' ').count();
     let fields = 5_usize.checked_sub(spaces)?;
     Some(2 * fields + usize::from(line.ends_with(b" ")) + LINE_END)
@@ -125,7 +127,7 @@ fn missing_of_line(line: &[u8]) -> Option<usize> {
 fn line_of(line: &[u8]) -> Option<Header> {
     let rest = str::from_utf8(line.strip_prefix(LINE_START)?).ok()?;
     let unknown = Header { version: 1, client: None, is_tls: None };
-    // What follows is to be ignored, and a receiver may not know what it means.
+    // The rest must be ignored; a receiver need not understand it.
     if rest == "UNKNOWN" || rest.starts_with("UNKNOWN ") {
         return Some(unknown);
     }
@@ -146,7 +148,7 @@ fn address(family: &str, text: &str) -> Option<IpAddr> {
     }
 }
 
-/// A port, without a sign and without zeros in front.
+/// A port, without a sign or leading zeros.
 fn port(text: &str) -> Option<u16> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let has_zeros = text.len() > 1 && text.starts_with('0');
@@ -161,32 +163,32 @@ fn find_binary(bytes: &[u8]) -> Result<Found, Wrong> {
     let length = usize::from(u16::from_be_bytes([high, low]));
     let kind = kind_of(command, family, length)?;
     match length.checked_sub(payload.len()) {
-        // Nobody asks for more.
+        // No call asks for more.
         None => Err(Wrong::Malformed),
         Some(0) => header_of(kind, bytes).map(Found::Whole),
         Some(missing) => Ok(Found::Missing(missing)),
     }
 }
 
-/// What a header of version 2 is about.
+/// The kind of connection that a header of version 2 describes.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// The sender's own connection, whatever else is said.
+    /// The sender's own connection, whatever else the header says.
     Local,
-    /// A client whose address takes this many bytes, and is not to be used, or not known.
+    /// A client whose address takes this many bytes and is unusable or unknown.
     Other(usize),
-    /// A client with an address of IPv4.
+    /// A client with an IPv4 address.
     Tcp4,
-    /// A client with an address of IPv6.
+    /// A client with an IPv6 address.
     Tcp6,
 }
 
-/// The bytes of addresses and ports, by family.
+/// The number of bytes of addresses and ports, by family.
 const TCP4: usize = 12;
 const TCP6: usize = 36;
 const UNIX: usize = 216;
 
-/// Judges the fixed part as soon as it is there.
+/// Checks the fixed part as soon as it has arrived.
 fn kind_of(command: u8, family: u8, length: usize) -> Result<Kind, Wrong> {
     let kind = match (command, family) {
         (0x20, _) => Kind::Local,
@@ -234,8 +236,8 @@ fn port_at(payload: &[u8], at: usize) -> Option<u16> {
     payload.get(at..)?.first_chunk().map(|port| u16::from_be_bytes(*port))
 }
 
-/// Whether the client speaks TLS, if the values behind the addresses, from this place on, say that.
-/// None if they are cut, say something twice, or have a checksum that the header does not have.
+/// Whether the client speaks TLS, if the values after the addresses, from this offset on, say so.
+/// None if they are truncated, repeat something, or have a checksum that is wrong.
 fn is_tls(header: &[u8], place: usize) -> Option<Option<bool>> {
     let mut values = header.get(place..)?;
     let (mut is_tls, mut is_summed) = (None, false);
@@ -243,7 +245,7 @@ fn is_tls(header: &[u8], place: usize) -> Option<Option<bool>> {
         let (value, behind) = rest.split_at_checked(u16::from_be_bytes([high, low]).into())?;
         values = behind;
         if kind == TYPE_CRC32C {
-            // It was made while its own four bytes were zero.
+            // It is computed with its own four bytes as zeros.
             let (at, sum) = (header.len() - behind.len() - 4, <[u8; 4]>::try_from(value).ok()?);
             let [before, after] = [header.get(..at)?, behind];
             let parts = before.iter().chain(&[0; 4]).chain(after);
@@ -253,7 +255,8 @@ fn is_tls(header: &[u8], place: usize) -> Option<Option<bool>> {
                 return None;
             }
         } else if kind == TYPE_SSL {
-            // Its first byte says what the client has, four more whether it was verified.
+            // The first byte has the client's flags, and the next four the result of its
+            // verification.
             let client = value.first_chunk::<5>()?[0];
             if is_tls.replace(client & CLIENT_SSL != 0).is_some() {
                 return None;
@@ -267,18 +270,18 @@ fn is_tls(header: &[u8], place: usize) -> Option<Option<bool>> {
 fn crc32c(bytes: impl Iterator<Item = u8>) -> u32 {
     let sum = bytes.fold(!0, |sum: u32, byte| {
         (0..8).fold(sum ^ u32::from(byte), |sum, _| {
-            // The polynomial, with its bits in the order in which they come.
+            // The polynomial, with its bits reversed.
             sum >> 1 ^ if sum & 1 == 1 { 0x82f6_3b78 } else { 0 }
         })
     });
     !sum
 }
 
-/// What our own connections begin with, which are no client's.
+/// The header of our own connections, which have no client.
 pub const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
-/// Appends a header of version 2 for a connection of this `client`, who has connected to `own`,
-/// if these are known.
+/// Appends a header of version 2 for a connection from `client` to our address `own`, if these are
+/// known.
 pub fn write(out: &mut Vec<u8>, client: Option<SocketAddr>, own: Option<SocketAddr>) {
     let start = |out: &mut Vec<u8>, family: u8, length: usize| {
         out.extend_from_slice(SIGNATURE);
@@ -294,7 +297,7 @@ pub fn write(out: &mut Vec<u8>, client: Option<SocketAddr>, own: Option<SocketAd
             start(out, 0x11, TCP4);
             out.extend_from_slice(&[from.octets(), to.octets()].concat());
         }
-        // Both have to be of one family.
+        // Both must be of the same family.
         _ => {
             start(out, 0x21, TCP6);
             for address in [from, if own.is_some() { to } else { Ipv6Addr::UNSPECIFIED.into() }] {

@@ -1,4 +1,4 @@
-//! Every cut of headers of every kind, right ones and wrong ones.
+//! Headers of every kind, valid and invalid, cut everywhere.
 
 use super::*;
 
@@ -21,14 +21,15 @@ fn v6() -> Vec<u8> {
     [&from.octets(), &to.octets(), [0xc8, 0x22, 1, 0xbb].as_slice()].concat()
 }
 
-/// Of a client with this address and the port 51234, unless it is nobody.
+/// The header of a client with this address and port 51234, or without an address if it is
+/// `nobody`.
 fn header(version: u8, client: &str, is_tls: Option<bool>) -> Header {
     let address = client.parse().map(|address| SocketAddr::new(address, 51234));
     Header { version, client: address.ok(), is_tls }
 }
 
-/// Reads what a connection brings as its reader does, of which each read brings at most `most`
-/// bytes, and returns how many were taken.
+/// Reads a connection as the proxy does, with at most `most` bytes in each read. Also returns how
+/// many bytes were taken.
 fn read(wire: &[u8], most: usize) -> (Result<Header, Wrong>, usize) {
     let mut taken = 0;
     loop {
@@ -45,7 +46,7 @@ fn read(wire: &[u8], most: usize) -> (Result<Header, Wrong>, usize) {
     }
 }
 
-/// Whatever follows a header, and in whatever pieces it comes, exactly the header is taken.
+/// Checks that exactly the header is taken, whatever follows it and in whatever pieces it arrives.
 fn check(wire: &[u8], want: Header) {
     for behind in [b"".as_slice(), b"GET / HTTP/1.1\r\n\r\n", b"\r\n", wire] {
         let all = [wire, behind].concat();
@@ -53,7 +54,7 @@ fn check(wire: &[u8], want: Header) {
             assert_eq!(read(&all, most), (Ok(want), wire.len()), "{}", all.escape_ascii());
         }
     }
-    // Every cut of it is one.
+    // Every prefix is the beginning of one.
     for cut in 0..wire.len() {
         match find(&wire[..cut]) {
             Ok(Found::Missing(n)) => assert!(cut + n <= wire.len(), "{cut} and {n} more"),
@@ -62,7 +63,7 @@ fn check(wire: &[u8], want: Header) {
     }
 }
 
-/// It is refused, in whatever pieces it comes.
+/// Checks that it is refused, in whatever pieces it arrives.
 fn refuse(wire: &[u8], want: Wrong) {
     for most in 1..=wire.len() {
         assert_eq!(read(wire, most).0, Err(want), "{}", wire.escape_ascii());
@@ -150,11 +151,11 @@ fn lines_that_are_too_long() {
 fn binaries() {
     check(&binary(0x21, 0x11, &V4), header(2, "192.0.2.7", None));
     check(&binary(0x21, 0x21, &v6()), header(2, "2001:db8::7", None));
-    // The sender's own connection, in whatever form.
+    // The sender's own connection, in every form.
     check(&binary(0x20, 0x00, b""), header(2, "nobody", None));
     check(&binary(0x20, 0x11, &V4), header(2, "nobody", None));
     check(&binary(0x20, 0xff, b"whatever"), header(2, "nobody", None));
-    // Those of nobody who could be named here.
+    // Clients without a usable address.
     check(&binary(0x21, 0x00, b""), header(2, "nobody", None));
     check(&binary(0x21, 0x12, &V4), header(2, "nobody", None));
     check(&binary(0x21, 0x22, &v6()), header(2, "nobody", None));
@@ -183,12 +184,12 @@ fn what_is_said_of_tls() {
     let version = value(0x21, b"TLSv1.3");
     let with_version = value(TYPE_SSL, &[[1, 0, 0, 0, 0].as_slice(), &version].concat());
     check(&[value(0x02, b"a.example"), with_version, value(0x04, &[0; 9])], Some(true));
-    // The sender's own connection says nothing of a client.
+    // The sender's own connection says nothing about a client.
     let local = binary(0x20, 0x11, &[V4.as_slice(), &ssl(1)].concat());
     self::check(&local, header(2, "nobody", None));
 }
 
-/// A value with the checksum of the header that it stands in, in front of `behind`.
+/// A header whose payload is `before`, a checksum and `behind`.
 fn summed(family: u8, before: &[u8], behind: &[u8]) -> Vec<u8> {
     let payload = [before, &value(TYPE_CRC32C, &[0; 4]), behind].concat();
     let mut wire = binary(0x21, family, &payload);
@@ -200,7 +201,7 @@ fn summed(family: u8, before: &[u8], behind: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_checksum_that_is_wrong_is_refused() {
-    // The check of the usual lists of such sums.
+    // The usual check value of CRC catalogues.
     assert_eq!(crc32c(b"123456789".iter().copied()), 0xe306_9283);
     assert_eq!(crc32c(std::iter::empty()), 0);
     let ssl = value(TYPE_SSL, &[1, 0, 0, 0, 0]);
@@ -213,8 +214,8 @@ fn a_checksum_that_is_wrong_is_refused() {
     ] {
         let wire = summed(family, before, behind);
         check(&wire, want);
-        // Each byte counts, but for the one that says that this is a checksum. Some are wrong by
-        // themselves.
+        // Each byte counts, except for the type of the checksum. Some changes are invalid in other
+        // ways.
         let kind = FIXED + before.len();
         for at in (FIXED..wire.len()).filter(|at| *at != kind) {
             let mut wrong = wire.clone();
@@ -269,7 +270,7 @@ fn binaries_that_are_too_long() {
     check_long(&binary(0x21, 0x00, &padded(PAYLOAD_MAX)));
     refuse(&binary(0x21, 0x00, &padded(PAYLOAD_MAX + 1)), Wrong::TooLong);
     refuse(&binary(0x20, 0x00, &vec![0; usize::from(u16::MAX)]), Wrong::TooLong);
-    // It is known before the first byte of it is read.
+    // This is known before the first byte of the rest is read.
     assert_eq!(read(&binary(0x20, 0, &vec![0; 65_535]), usize::MAX), (Err(Wrong::TooLong), FIXED));
 }
 
@@ -279,7 +280,7 @@ fn check_long(wire: &[u8]) {
     }
 }
 
-/// What is written is read as what it says.
+/// A written header is read with the same content.
 #[test]
 fn what_we_say() {
     let check = |client: &str, own: &str, want: &str| {
@@ -293,7 +294,7 @@ fn what_we_say() {
     assert_eq!(v4, binary(0x21, 0x11, &V4));
     let v6 = check("[2001:db8::7]:51234", "[::1]:443", "[2001:db8::7]:51234");
     assert_eq!(v6, binary(0x21, 0x21, &self::v6()));
-    // An address of IPv4, however it is written.
+    // An IPv4 address, in either form.
     check("[::ffff:192.0.2.7]:51234", "[::ffff:10.0.0.1]:443", "192.0.2.7:51234");
     check("192.0.2.7:51234", "[::1]:443", "[::ffff:192.0.2.7]:51234");
     check("[2001:db8::7]:51234", "10.0.0.1:443", "[2001:db8::7]:51234");
