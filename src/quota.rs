@@ -1,10 +1,10 @@
 //! Quotas on open event streams, for each client address and each key. A share counts for as long
-//! as it is held, in whichever event loop.
+//! as it is held, in any event loop.
 //!
 //! A table has entries only for holders with open streams, so it is never longer than the number of
 //! streams.
 //!
-//! `Drop` gives a share back, so none can be forgotten.
+//! `Drop` returns a share, so none can leak.
 
 use crate::auth::Hash;
 use crate::locked::Locked;
@@ -13,7 +13,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The number of open streams of each holder. A clone is the same quota.
+/// The number of open streams of each holder. Clones share the same quota.
 #[derive(Clone)]
 pub struct Quota<K: Ord + Copy>(Arc<Table<K>>);
 
@@ -72,7 +72,7 @@ impl<K: Ord + Copy> Drop for Share<K> {
     }
 }
 
-/// The shares of one stream: in the quotas of its client's address and its key, where they have
+/// The shares of one stream: in the quotas of its client's address and its key, if these have
 /// limits.
 #[derive(Debug, Default)]
 pub struct Shares {
@@ -127,10 +127,10 @@ mod tests {
         assert_eq!(counts.held(), 3);
         drop(a);
         assert!(counts.acquire('a', 1).is_none());
-        assert!(counts.acquire('a', 2).is_some(), "and given back at once");
+        assert!(counts.acquire('a', 2).is_some(), "and returned at once");
         drop((b, c));
         assert_eq!(counts.held(), 0);
-        assert_eq!(format!("{counts:?}"), "0 entries", "nobody is remembered");
+        assert_eq!(format!("{counts:?}"), "0 entries", "no holder is left");
         assert!(counts.acquire('a', 0).is_none());
         assert_eq!(format!("{counts:?}"), "0 entries");
     }

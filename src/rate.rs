@@ -1,8 +1,9 @@
-//! Rates: how many requests there may be in a time.
+//! Rates: how many requests are allowed in a period.
 //!
 //! This is the generic cell rate algorithm (ITU-T I.371), which is a token bucket in one number:
-//! the moment at which the bucket will be full again. Each request moves it one interval on. A
-//! request that would move it further ahead than a full bucket is refused, and moves nothing.
+//! the moment at which the bucket will be full again. Each request moves it one interval ahead. A
+//! request that would move it further ahead than a whole bucket takes to refill is refused, and
+//! moves nothing.
 //!
 //! Tested against a bucket that counts its tokens.
 
@@ -13,16 +14,16 @@ pub use buckets::Buckets;
 use crate::time::Tick;
 use std::time::Duration;
 
-/// The nanoseconds of a millisecond.
+/// The number of nanoseconds in a millisecond.
 const MS: u64 = 1_000_000;
 
-/// How many requests there may be in a time, and how many of them at once: as many as in a second,
-/// and at least one. Two rates that admit the same are equal.
+/// How many requests are allowed in a period, and how many at once: as many as in a second, and at
+/// least one. Two rates that allow the same are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate {
     /// The nanoseconds from one request to the next: at least one, at most an hour.
     interval: u64,
-    /// The number of requests that may come at once. At least one.
+    /// The number of requests allowed at once. At least one.
     burst: u64,
 }
 
@@ -31,23 +32,23 @@ pub struct Rate {
 pub struct Exceeded {
     /// How long it takes until another request is admitted, at least a millisecond.
     pub wait: Duration,
-    /// How long an empty bucket takes to be full.
+    /// How long an empty bucket takes to refill.
     pub refill: Duration,
 }
 
 impl Rate {
-    /// So many requests, 1 to 1,000,000, in this time, a second to an hour.
+    /// Creates a rate of `count` requests, 1 to 1,000,000, in `time`, a second to an hour.
     pub fn new(count: u32, time: Duration) -> Rate {
         let (count, seconds) = (u64::from(count.max(1)), time.as_secs().max(1));
         Rate {
-            // Rounded up, so that no more are admitted than that.
+            // Rounded up, so that no more than `count` are allowed.
             interval: (seconds * 1000 * MS).div_ceil(count),
             burst: (count / seconds).max(1),
         }
     }
 }
 
-/// What is left of a rate. A new one is full.
+/// What is left of a rate. A new bucket is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// When it will be full again, in nanoseconds on the clock of [`Tick`].
@@ -58,7 +59,7 @@ impl Bucket {
     /// The bucket after one more request.
     ///
     /// # Errors
-    /// It is empty.
+    /// If it is empty.
     pub fn after_one(self, rate: Rate, now: Tick) -> Result<Bucket, Exceeded> {
         let now = now.as_millis().saturating_mul(MS);
         let ahead = self.full_at.saturating_sub(now);
@@ -71,7 +72,7 @@ impl Bucket {
         Ok(Bucket { full_at: now.saturating_add(ahead).saturating_add(rate.interval) })
     }
 
-    /// True exactly when it is full, as if there had been no request.
+    /// True if it is full, as if there had been no request.
     pub const fn is_full(self, now: Tick) -> bool {
         self.full_at <= now.as_millis().saturating_mul(MS)
     }
@@ -116,7 +117,7 @@ mod tests {
         assert!(!empty.is_full(late(999)) && empty.is_full(late(1000)));
     }
 
-    /// A bucket that counts billionths of tokens.
+    /// A bucket that counts billionths of a token.
     struct Plain {
         tokens: u64,
         at: u64,

@@ -1,19 +1,17 @@
-//! Which replica knows a client: a table from what the client shows, such as the id of its session,
-//! to the replica that gave it to the client.
+//! Which replica knows a client: a table from a value that the client sends, such as its session
+//! id, to the replica that issued it.
 //!
-//! What clients show is kept as a hash with a key that only this process knows, so the table tells
-//! nobody anything, and nobody can choose where in it something goes. It has a maximum length: the
-//! entry that was used least recently makes room. Entries that were not used for a while are as
-//! good as gone; nobody looks for them, so the table costs nothing while nobody uses it. An entry
-//! takes about 60 bytes.
+//! The values are kept as hashes with a key that only this process knows, so the table reveals
+//! nothing, and nobody can make entries collide. It has a maximum length: the least recently used
+//! entry is dropped to make room. Entries that were not used for a while are ignored, and removed
+//! only when the table is used, so an unused table costs nothing. An entry takes about 60 bytes.
 //!
 //! Tested against a plain list.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 
-/// An address of a target, as hashes. Two of them are the same in different processes by chance
-/// only.
+/// An address of a target, as hashes. Hashes of different processes are equal only by chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replica {
     /// The target.
@@ -22,19 +20,19 @@ pub struct Replica {
     pub address: u32,
 }
 
-/// The key of hashes, drawn when it is made.
+/// The key for these hashes, chosen at random when it is created.
 #[derive(Clone, Debug, Default)]
 pub struct Secret(RandomState);
 
 impl Secret {
-    /// The hash of something.
+    /// Hashes a value.
     #[expect(clippy::cast_possible_truncation, reason = "some of its bits")]
     pub fn hash(&self, of: impl Hash) -> u32 {
         self.0.hash_one(of) as u32
     }
 }
 
-/// The table. See the module.
+/// The table. See the module docs.
 #[derive(Debug, Default)]
 pub struct Sticky {
     key: RandomState,
@@ -42,7 +40,7 @@ pub struct Sticky {
     entries: Vec<Entry>,
     /// The index of each entry.
     by_value: BTreeMap<u64, u32>,
-    /// The entries that were used first and last, if there are any.
+    /// The least and the most recently used entry, if there are any.
     ends: Option<[u32; 2]>,
 }
 
@@ -52,7 +50,7 @@ struct Entry {
     replica: Replica,
     /// When it was last used, in seconds.
     used: u32,
-    /// The entries used before and after. Its own index at the ends.
+    /// The entries used just before and after it. Its own index at the ends.
     older: u32,
     newer: u32,
 }
@@ -60,8 +58,8 @@ struct Entry {
 const _: () = assert!(size_of::<Entry>() <= 32);
 
 impl Sticky {
-    /// The replica that knows a client with this `value`, if that was used within the last `age`
-    /// seconds. It is used `now`.
+    /// The replica that knows a client with this `value`, if the entry was used within the last
+    /// `age` seconds. Marks it as used `now`.
     pub fn find(&mut self, value: &[u8], age: u32, now: u32) -> Option<Replica> {
         let index = *self.by_value.get(&self.key.hash_one(value))?;
         let Entry { used, replica, .. } = self.entries[index as usize];
@@ -74,8 +72,8 @@ impl Sticky {
         Some(replica)
     }
 
-    /// Notes that a replica knows a client with this value. At most `max` entries are kept, and
-    /// at the end of the table none that was not used within the last `age` seconds.
+    /// Notes that a replica knows a client with this value. At most `max` entries are kept, and the
+    /// oldest are dropped if they were not used within the last `age` seconds.
     pub fn bind(&mut self, value: &[u8], replica: Replica, max: usize, age: u32, now: u32) {
         let value = self.key.hash_one(value);
         if let Some(index) = self.by_value.get(&value).copied() {
@@ -112,7 +110,7 @@ impl Sticky {
         &mut self.entries[index as usize]
     }
 
-    /// Makes an entry that is in no order the newest one.
+    /// Makes an unlinked entry the most recently used.
     fn link(&mut self, index: u32, now: u32) {
         let before = self.ends.map_or(index, |[_, newest]| newest);
         self.at(before).newer = index;
@@ -121,7 +119,7 @@ impl Sticky {
         self.ends = Some([self.ends.map_or(index, |[oldest, _]| oldest), index]);
     }
 
-    /// Takes an entry out of the order.
+    /// Removes an entry from the order of use.
     fn unlink(&mut self, index: u32) {
         let Some([mut oldest, mut newest]) = self.ends else { return };
         let Entry { older, newer, .. } = *self.at(index);
@@ -142,7 +140,7 @@ impl Sticky {
         self.ends = Some([oldest, newest]);
     }
 
-    /// Removes an entry. The last one gets its place.
+    /// Removes an entry. The last one takes its place.
     fn remove(&mut self, index: u32) {
         self.unlink(index);
         let entry = self.entries.swap_remove(index as usize);

@@ -1,8 +1,8 @@
-//! The buckets of many, of which those that were used least recently are forgotten.
+//! The buckets of many holders. Those used least recently are forgotten.
 //!
-//! One that is full is as good as none, so the table is cleared of such ones while it is used. What
-//! is forgotten before, because there is no room, begins anew with a full bucket: whoever has more
-//! addresses than there is room for gets more than the rate. nginx does the same.
+//! A full bucket need not be kept, so full ones are removed as the table is used. A holder whose
+//! bucket is forgotten earlier, for lack of room, starts again with a full one, so a client with
+//! more addresses than the table has room for can exceed the rate. nginx has the same limitation.
 //!
 //! Tested against a plain list.
 
@@ -11,7 +11,7 @@ use crate::slab::{Key, Slab};
 use crate::time::Tick;
 use std::collections::BTreeMap;
 
-/// Buckets by their holders. See the module.
+/// Buckets by holder. See the module docs.
 #[derive(Debug)]
 pub struct Buckets<K> {
     max: usize,
@@ -19,7 +19,7 @@ pub struct Buckets<K> {
     entries: Slab<Entry<K>>,
     newest: Option<Key<Entry<K>>>,
     oldest: Option<Key<Entry<K>>>,
-    /// The number of those that were forgotten before they were full.
+    /// The number of buckets forgotten before they were full.
     forgotten: u64,
 }
 
@@ -33,7 +33,7 @@ struct Entry<K> {
 }
 
 impl<K: Ord + Copy> Buckets<K> {
-    /// Creates an empty table with room for `max`, at least one.
+    /// Creates an empty table with room for `max` buckets, at least one.
     pub const fn new(max: usize) -> Buckets<K> {
         Buckets {
             max,
@@ -50,7 +50,7 @@ impl<K: Ord + Copy> Buckets<K> {
         self.by_holder.len()
     }
 
-    /// The number of buckets that were forgotten, for lack of room, before they were full.
+    /// The number of buckets forgotten, for lack of room, before they were full.
     pub const fn forgotten(&self) -> u64 {
         self.forgotten
     }
@@ -61,7 +61,7 @@ impl<K: Ord + Copy> Buckets<K> {
         entry.map_or_else(Bucket::default, |entry| entry.bucket)
     }
 
-    /// Keeps the bucket of `holder`, who is now the one that was used last.
+    /// Keeps the bucket of `holder`, which becomes the most recently used.
     pub fn put(&mut self, holder: K, bucket: Bucket, now: Tick) {
         if let Some(key) = self.by_holder.get(&holder).copied() {
             self.unlink(key);
@@ -69,7 +69,7 @@ impl<K: Ord + Copy> Buckets<K> {
             self.link(key);
             return;
         }
-        // One comes, and two may go: those that are full do not stay for long.
+        // Up to two are removed for each one added, so full ones do not stay for long.
         for _ in 0..2 {
             let Some(oldest) = self.oldest.and_then(|key| self.entries.get(key)) else { break };
             let is_full = oldest.bucket.is_full(now);
@@ -165,7 +165,7 @@ mod tests {
         assert!(longest == max && forgotten > 1000, "{longest} {forgotten}");
     }
 
-    /// Whoever is refused goes on being refused, whoever else comes.
+    /// A refused holder stays refused, however many others come.
     #[test]
     fn who_is_refused_is_not_the_oldest() {
         let rate = Rate::new(1, Duration::from_secs(3600));
