@@ -1,27 +1,27 @@
 //! Buffers for bytes that wait, lent by a pool and returned to it.
 //!
-//! A session owns no buffer while nothing waits in it, so a process with very many quiet streams
-//! has few buffers. [`Buf`] is a contiguous window over a fixed block: bytes are added at its end
-//! and removed at its front, and one system call can take them all. A ring would avoid the
-//! occasional move in [`Buf::append`], but split the bytes in two.
+//! A session owns no buffer while nothing waits in it, so a process with very many idle streams has
+//! few buffers. [`Buf`] is a contiguous window over a fixed block: bytes are added at its end and
+//! removed at its front, and one system call can take them all. A ring would avoid the occasional
+//! move in [`Buf::append`], but would split the bytes in two.
 //!
 //! The bytes of a former borrower can never be read: only the window is visible, it is empty when a
 //! buffer is lent, and it grows only by appended bytes.
 //!
 //! A connection has at most four buffers: for what was read ahead, for what waits in each
-//! direction, and for an unfinished event. `max_connections` bounds those. What they have beyond
-//! the usual size, and all that is held of events, counts towards one limit for the process,
-//! `max_held_bytes`: an event may have an eighth of what the others leave, or passes as it comes.
+//! direction, and for an unfinished event. `max_connections` bounds these. Bytes beyond the usual
+//! size, and all held events, count towards one limit for the process, `max_held_bytes`: an event
+//! may use an eighth of what the others leave, and is otherwise passed on as it arrives.
 //!
 //! The more is held, the less is read at once. A reader with nothing pending reads up to 64 KiB,
-//! because a system call costs as much as some thousand bytes; if its sink takes none of it, that
+//! because a system call costs as much as some thousand bytes; if its sink accepts none of it, that
 //! is what it holds. So all bodies together may hold half a megabyte beyond 8 KiB each, and each
-//! read takes an eighth of what is left of that at most ([`BufPool::share`]): the first that stall
-//! hold 64 KiB, and by the twentieth it is 8. What is left of a large buffer moves into a smaller
+//! read takes at most an eighth of what is left of that ([`BufPool::share`]): the first bodies that
+//! stall hold 64 KiB, and by the twentieth it is 8. The rest of a large buffer moves into a smaller
 //! one.
 //!
-//! Small buffers that come back are kept, by their bytes. Freeing them left holes of half a
-//! kilobyte between exchanges: 604 bytes an idle stream instead of 515.
+//! Some small buffers are kept when they are returned, limited by their bytes. Freeing them left
+//! holes of half a kilobyte between exchanges: 604 bytes per idle stream instead of 515.
 //!
 //! Tested against a queue of bytes.
 
@@ -30,8 +30,8 @@ use memmap2::MmapMut;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-/// Blocks larger than this get a mapping of their own, which returns to the system when they are
-/// freed. The allocator would keep their pages as long as anything above them is in use.
+/// Blocks larger than this get their own mapping, which returns to the system when they are freed.
+/// The allocator would keep their pages for as long as anything above them is in use.
 const MAPPED_BEYOND: usize = 4096;
 
 /// The memory of a buffer.
@@ -95,7 +95,7 @@ impl Buf {
         (self.end - self.start) as usize
     }
 
-    /// True exactly when no byte is waiting.
+    /// True if no byte is waiting.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -202,7 +202,7 @@ pub struct BufPool {
     extra: usize,
     /// The bytes of buffers that hold an event.
     held: usize,
-    /// The bytes that wait elsewhere.
+    /// The number of bytes that wait elsewhere.
     beside: usize,
     /// The limit on the sum of `extra`, `held` and `beside`.
     held_max: usize,
@@ -229,13 +229,12 @@ impl BufPool {
         self.held_max = held_max;
     }
 
-    /// Takes into account how many bytes wait elsewhere, such as within the network.
+    /// Sets the number of bytes that wait elsewhere, such as within the network.
     pub const fn count_beside(&mut self, bytes: usize) {
         self.beside = bytes;
     }
 
-    /// Takes into account that more bytes wait elsewhere, until [`BufPool::count_beside`] counts
-    /// them all.
+    /// Adds to the number of bytes that wait elsewhere, until [`BufPool::count_beside`] sets it.
     pub const fn count_more_beside(&mut self, bytes: usize) {
         self.beside += bytes;
     }
@@ -253,7 +252,7 @@ impl BufPool {
     /// If the largest buffer of this pool has no room for them.
     pub fn append(&mut self, slot: &mut Option<Box<Buf>>, bytes: &[u8]) {
         if let Some(small) = slot.take_if(|buf| buf.room() < bytes.len()) {
-            // At least twice as large, or bytes arriving one by one would be copied each time.
+            // At least twice as large, or bytes that arrive one by one would be copied each time.
             let needed = small.len() + bytes.len();
             let mut larger = self.lend(needed.max((2 * small.block.len()).min(self.largest)));
             larger.append(small.bytes());
@@ -324,8 +323,8 @@ impl BufPool {
         }
     }
 
-    /// True exactly when an event of `len` bytes may be held in place of the contents of `slot`. An
-    /// event may use an eighth of what the others leave, so that something is left for the next.
+    /// True if an event of `len` bytes may be held in place of the contents of `slot`. An event may
+    /// use an eighth of what the others leave, so that something is left for the next.
     pub fn may_hold(&self, slot: Option<&Buf>, len: usize) -> bool {
         len <= self.most_held(slot.map_or(0, |buf| buf.block.len()))
     }
@@ -338,7 +337,7 @@ impl BufPool {
     /// Appends `bytes` to a held event, whatever [`BufPool::may_hold`] says.
     pub fn hold(&mut self, slot: &mut Option<Box<Buf>>, bytes: &[u8]) {
         if let Some(small) = slot.take_if(|buf| buf.room() < bytes.len()) {
-            // At least twice as large, or events arriving in pieces would be copied each time.
+            // At least twice as large, or events that arrive in pieces would be copied each time.
             let most = self.most_held(small.block.len());
             let needed = small.len() + bytes.len();
             let most = if needed > most { needed + needed / 4 } else { most };

@@ -1,7 +1,7 @@
-//! What the process may still open once it has confined itself, and what is said of the rest.
+//! What the process may still open once it has confined itself, and the error for everything else.
 //!
-//! Like the user it runs as, that is one thing for the whole process, and for good. The system
-//! enforces it; here it is known, so that whoever reads an error learns what to do about it.
+//! Like the user that the process runs as, this applies to the whole process, and for good. The
+//! system enforces it. This module knows it too, so that errors can say what to do about it.
 
 use std::fs;
 use std::io;
@@ -14,75 +14,76 @@ static CONFINES: OnceLock<Confines> = OnceLock::new();
 
 static CONFINED: OnceLock<Confined> = OnceLock::new();
 
-/// How often something was named that is outside.
+/// How often something outside was named.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
-/// What may be opened. All paths are absolute, and no link leads to another.
+/// What may be opened. All paths are absolute, without symbolic links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confines {
-    /// Files, and folders with all below, that can be read.
+    /// Files, and folders with everything below them, that can be read.
     pub readable: Vec<Known>,
-    /// Folders in which sockets can be made and removed.
+    /// Folders in which sockets can be created and removed.
     pub sockets: Vec<Known>,
-    /// Files of `readable` that stand for themselves.
+    /// Files that are allowed by themselves, not through their folder: another file in their place
+    /// cannot be read.
     pub pinned: Vec<Known>,
 }
 
-/// A file or a folder, and which one it was. Another one that takes its name is not let through.
+/// A file or a folder, and its identity. Another one that takes its name is not allowed.
 pub type Known = (PathBuf, Identity);
 
-/// What a file or a folder is now.
+/// A file or a folder with its current identity.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux confines"))]
 pub fn known(path: PathBuf) -> Known {
     let identity = identity(&path);
     (path, identity)
 }
 
-/// Which file it is: device and inode. None: there is none.
+/// The identity of a file: device and inode. None if there is no file.
 pub type Identity = Option<[u64; 2]>;
 
-/// Tells which file has a name now.
+/// Returns the identity of the file that now has this name.
 pub fn identity(path: &Path) -> Identity {
     fs::metadata(path).ok().map(|file| [file.dev(), file.ino()])
 }
 
-/// From now on the process is confined.
+/// Notes that the process is confined from now on.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux confines"))]
 pub fn set(confines: Confines) {
-    // There is only the first time.
+    // Only the first call counts.
     let _ = CONFINES.set(confines);
 }
 
-/// What the system confines of a process that has asked for it.
+/// What the system confines after the process has requested it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confined {
-    /// Whether the system confines its files.
+    /// True if the system confines its files.
     pub files: bool,
-    /// Whether the system confines its system calls.
+    /// True if the system confines its system calls.
     pub calls: bool,
 }
 
-/// Notes what the system does of what it was asked for.
+/// Notes what the system actually confines.
 pub fn note(confined: Confined) {
-    // There is only the first time.
+    // Only the first call counts.
     let _ = CONFINED.set(confined);
 }
 
-/// What the system confines, and how often a file or a socket was named that is outside. None if it
-/// was not asked.
+/// What the system confines, and how often a file or a socket outside was named. None if nothing
+/// was requested.
 pub fn state() -> Option<(Confined, u64)> {
     CONFINED.get().map(|confined| (*confined, REFUSED.load(Ordering::Relaxed)))
 }
 
-/// Judges whether a file may be read.
+/// Checks whether a file may be read.
 ///
 /// # Errors
-/// If it is outside. A file that is not there is nowhere, and for others to complain about.
+/// If it is outside. A file that does not exist is not refused here; opening it fails anyway.
 pub fn may_read(path: &Path) -> io::Result<()> {
     CONFINES.get().map_or(Ok(()), |confines| within(&confines.readable, path, TO_READ))
 }
 
-/// Judges whether a socket may be made at this path.
+/// Checks whether a socket may be created at this path.
 ///
 /// # Errors
 /// If it is outside.
@@ -94,7 +95,7 @@ pub fn may_bind(path: &Path) -> io::Result<()> {
     CONFINES.get().map_or(Ok(()), |confines| within(&confines.sockets, folder, TO_LISTEN))
 }
 
-/// What to do about a file that is outside, or in another folder than at the start.
+/// What to do about a file that is outside, or whose folder was replaced after the start.
 const TO_READ: [&str; 2] = [
     "name its folder in server.sandbox_folders, and restart",
     "restart; server.sandbox_folders may name the one above it",
@@ -121,7 +122,7 @@ fn within(allowed: &[Known], path: &Path, [name, replace]: [&str; 2]) -> io::Res
     }))
 }
 
-/// What is to be said of files of the resolver that others have taken the place of. It is said
+/// The warning about a file of the resolver that another one has replaced. It is returned only
 /// once.
 pub fn replaced() -> Option<String> {
     static SAID: AtomicBool = AtomicBool::new(false);

@@ -1,38 +1,38 @@
 //! How the process divides its file descriptors, and the error text when they run out.
 //!
-//! Each client may need an upstream connection too. So the process itself, the files and sockets of
-//! a reload, the operator, and connections that are being refused get their share first, and
+//! Each client may need an upstream connection, too. So the process itself, the files and sockets
+//! of a reload, the operator, and connections that are being refused get their share first, and
 //! clients get half of the rest. Idle upstream connections have no share; they are closed when a
 //! client needs the descriptor. Divided like this, an accepted client never fails for lack of a
 //! descriptor.
 //!
-//! The shares are fixed in advance. If the limit showed only when `accept` fails, the operator
-//! could not connect either.
+//! The shares are fixed in advance. If the limit were noticed only when `accept` fails, the
+//! operator could not connect either.
 
 use nix::errno::Errno;
 use std::io;
 
 /// Descriptors of the process itself: 11 for the standard streams, the poll and its waker, and the
-/// signals' pipes, one for a connection that is accepted only to be closed, and some to spare.
+/// signal pipes; one for a connection that is accepted only to be closed; and some to spare.
 const PROCESS: usize = 16;
 
-/// Descriptors for configuration files, and for what the system's resolver opens.
+/// Descriptors for configuration files, and for the files and sockets of the system's resolver.
 const FILES: usize = 16;
 
 /// The maximum number of connections to the admin listener. They do not count as client
 /// connections, so that an operator can connect and see why clients cannot.
 pub const ADMIN: usize = 16;
 
-/// The same for the listener for probes. Whoever sends these cannot keep the operator out, nor the
-/// other way round.
+/// The same for the listener for probes. So probes cannot keep the operator out, nor the operator
+/// the probes.
 pub const PROBES: usize = 8;
 
 /// The maximum number of connections past the limit that are answered with 503 at one time; beyond
 /// that, new connections are closed without a response.
 const REFUSALS_MAX: usize = 64;
 
-/// The number of connections to ask again about open streams (`auth.recheck`) that clients leave
-/// room for, or a sixteenth of the limit if that is less.
+/// The number of connections reserved for checking open streams again (`auth.recheck`), or a
+/// sixteenth of the limit if that is less.
 pub const RECHECKS: u64 = 64;
 
 /// Descriptors that clients do not get, or a quarter of the limit if that is less.
@@ -49,7 +49,7 @@ pub struct Budget {
     /// The maximum number of client and upstream connections together, idle ones included. At least
     /// twice `clients`.
     pub connections: usize,
-    /// The maximum number of connections beyond `clients` that are refused with an answer at one
+    /// The maximum number of connections beyond `clients` that are refused with a response at one
     /// time.
     pub refusals: usize,
 }
@@ -58,7 +58,7 @@ impl Budget {
     /// Divides `limit` descriptors of a process that listens on `listeners` addresses, and accepts
     /// at most `max_connections` clients.
     pub fn of(limit: u64, listeners: usize, max_connections: Option<usize>) -> Budget {
-        // An unlimited process has a limit of `u64::MAX`, also on 32-bit hosts.
+        // An unlimited process has a limit of `u64::MAX`, even on 32-bit hosts.
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let fixed = beside_connections(listeners);
         let kept_back = fixed.max(KEPT_BACK.min(limit / 4));
@@ -82,8 +82,8 @@ const fn beside_connections(listeners: usize) -> usize {
     PROCESS + FILES + ADMIN + PROBES + 2 * listeners
 }
 
-/// Descriptors of so many event loops beside the first: of each the poll, what it is registered by,
-/// its waker, and the listeners.
+/// Descriptors of `others` event loops besides the first. Each has the poll, its registry, its
+/// waker, and the listeners.
 pub const fn of_loops(others: usize, listeners: usize) -> u64 {
     (others * (3 + 2 * listeners)) as u64
 }
@@ -93,7 +93,7 @@ pub const fn least(listeners: usize) -> u64 {
     beside_connections(listeners) as u64 + 2
 }
 
-/// True exactly when an error means that the process or the system has no descriptor left.
+/// True if an error means that the process or the system has no descriptor left.
 pub fn ran_out(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
@@ -127,10 +127,10 @@ mod tests {
         check(262_144, 3, None, [131_008, 262_018, 64]);
         // A quarter is kept back.
         check(256, 2, None, [96, 192, 4]);
-        // What is needed is kept back, even if that is more than a quarter.
+        // Everything needed is kept back, even if that is more than a quarter.
         check(128, 2, None, [34, 68, 0]);
         check(1024, 100, None, [384, 768, 0]);
-        // One client is always allowed, even where there may be no descriptor for it.
+        // One client is always allowed, even if there may be no descriptor for it.
         check(40, 1, None, [1, 2, 0]);
         check(0, 1, None, [1, 2, 0]);
     }

@@ -1,11 +1,11 @@
-//! What several event loops change: a value, one after the other and each only for a moment; a
-//! number of places; values that one passes on to another.
+//! State shared by event loops: a value that each locks only briefly; a limited number of places;
+//! values that one loop passes to another.
 //!
-//! Nothing on the way of a byte is behind one: only what limits count for the process as a whole,
-//! at the pace of the requests and streams that begin and end. With one event loop nobody waits.
+//! None of this is on the data path. It holds only what is counted for the whole process, and is
+//! used when requests and streams begin and end. With one event loop there is no contention.
 //!
-//! All orders in which threads may come here are played by `races/`, which compiles this file with
-//! the synchronisation of loom.
+//! `races/` tries all interleavings of threads, by compiling this file with loom's synchronisation
+//! primitives.
 
 #[cfg(loom)]
 use loom::sync::{
@@ -24,16 +24,16 @@ use std::sync::PoisonError;
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A value that several event loops change. See the module.
+/// A value that several event loops change. See the module docs.
 #[cfg_attr(not(loom), expect(clippy::disallowed_types, reason = "several threads change it"))]
 #[derive(Default)]
 pub struct Locked<T>(Mutex<T>);
 
 impl<T> Locked<T> {
-    /// Looks at the value, and perhaps changes it, while nobody else does. `look` must be short,
-    /// and must not look at another one: the order of two locks is then no question.
+    /// Calls `look` with exclusive access to the value. `look` must be short, and must not lock
+    /// another value, so that locks cannot deadlock.
     pub fn with<R>(&self, look: impl FnOnce(&mut T) -> R) -> R {
-        // A panic anywhere ends the process, so nobody goes on with what it has left behind.
+        // A panic anywhere ends the process, so no thread continues with the state it left behind.
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -44,30 +44,30 @@ impl<T: fmt::Debug> fmt::Debug for Locked<T> {
     }
 }
 
-/// Places of which there is a number. Whoever has one leaves it once.
+/// A limited number of places. Each place taken is given back once.
 #[derive(Debug, Default)]
 pub struct Places(AtomicUsize);
 
 impl Places {
-    /// The number of those that are taken.
+    /// The number of places taken.
     pub fn taken(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes one of `max`. False if all are taken.
+    /// Takes one of `max` places. False if all are taken.
     pub fn take(&self, max: usize) -> bool {
-        // Nothing else is told by the number, and of one number all know the last change.
+        // The number guards no other memory, and each update sees the latest value.
         let another = |taken| (taken < max).then_some(taken + 1);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another).is_ok()
     }
 
-    /// Gives one back.
+    /// Gives a place back.
     pub fn leave(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Values that are passed on to one thread, oldest first.
+/// Values passed to one thread, oldest first.
 #[derive(Debug)]
 pub struct Passing<T>(Locked<VecDeque<T>>);
 
@@ -78,8 +78,8 @@ impl<T> Default for Passing<T> {
 }
 
 impl<T> Passing<T> {
-    /// Puts values in. True exactly when the thread is to be woken: one that has not taken the last
-    /// ones yet has been woken for them.
+    /// Adds values. Returns true if the thread must be woken. A thread that has not taken the
+    /// previous values yet has already been woken for them.
     pub fn put(&self, all: impl IntoIterator<Item = T>) -> bool {
         self.0.with(|values| {
             let was_empty = values.is_empty();
@@ -88,12 +88,12 @@ impl<T> Passing<T> {
         })
     }
 
-    /// Takes all values, which the thread does whenever it is woken.
+    /// Takes all values. The thread does so whenever it is woken.
     pub fn take_all(&self) -> VecDeque<T> {
         self.0.with(std::mem::take)
     }
 
-    /// Takes the oldest value, which the thread does until there is none.
+    /// Takes the oldest value. The thread does so until there is none.
     pub fn take(&self) -> Option<T> {
         self.0.with(VecDeque::pop_front)
     }
