@@ -1,13 +1,13 @@
 //! A slab: owns all values of one type, which refer to each other by key.
 //!
-//! Sessions, connections and exchanges refer to one another, and any of them may go at any time.
-//! References would make that a web of counted pointers. Here each value lives in a slab, and a
-//! [`Key`] is two integers: the index of its slot and the generation of that slot. Removing a value
-//! moves its slot to the next generation, so an old key finds nothing, and never the next value.
-//! That is how an event queued for a closed socket is ignored.
+//! Sessions, connections and exchanges refer to one another, and any of them may be removed at any
+//! time. References would make that a web of counted pointers. Here each value lives in a slab, and
+//! a [`Key`] is two integers: the index of its slot and the generation of that slot. Removing a
+//! value moves its slot to the next generation, so an old key finds nothing, never the next value.
+//! That is how events queued for a closed socket are ignored.
 //!
-//! Slots are reused last in, first out, while they are warm. A slot that has used all of its
-//! generations (about two billion) is retired, so that "never" above means never.
+//! Slots are reused last in, first out, while they are still in the cache. A slot that has used all
+//! of its generations (about two billion) is retired, so that "never" above means never.
 //!
 //! Tested against a naive model: a list of everything that was ever inserted.
 
@@ -21,7 +21,7 @@ use std::ops::{Index, IndexMut};
 /// free.
 const LAST_GENERATION: u32 = u32::MAX >> 1;
 
-/// Names one value in a [`Slab`] while it lives there, and nothing afterwards.
+/// Names one value in a [`Slab`] for as long as it is there, and nothing afterwards.
 ///
 /// A key is valid only for its own slab; in another one it may name a different value. The type
 /// parameter keeps the slabs of a program apart.
@@ -57,7 +57,7 @@ impl<T> Key<T> {
     }
 }
 
-/// A collection of values of one type. See the module.
+/// A collection of values of one type. See the module docs.
 pub struct Slab<T> {
     slots: Vec<Slot<T>>,
     /// The indices of vacant slots that may be reused, the next one last.
@@ -240,7 +240,7 @@ mod tests {
         }
     }
 
-    /// Compares with a model: all values ever inserted, with their keys; None once removed.
+    /// Compares with a model: all values ever inserted, with their keys, and None for removed ones.
     fn check(seed: u64, steps: u64) {
         let mut dice = Rng::with_seed(seed);
         let mut slab = Slab::new();

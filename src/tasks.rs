@@ -1,7 +1,7 @@
 //! Tasks, a queue of those that may be able to make progress, and a timer for each.
 //!
 //! Whatever lets a task make progress (an event, a timer, another task) wakes it, and does nothing
-//! else. A woken task is in the queue once and gets its turn. What a task is, and what happens in
+//! else. A woken task is in the queue once and gets its turn. What a task is, and what it does in
 //! its turn, is up to the owner.
 //!
 //! Tested against a plain list.
@@ -12,16 +12,16 @@ use crate::wheel::Wheel;
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
-/// Tasks by their keys. See the module.
+/// Tasks by key. See the module docs.
 #[derive(Debug)]
 pub struct Tasks<T> {
     tasks: Slab<T>,
     /// Tasks that were woken and have not had their turn yet. Keys of removed tasks may be among
     /// them.
     queue: VecDeque<Key<T>>,
-    /// Tasks that were put off while more urgent ones had their turn, in order.
+    /// Tasks that were deferred while more urgent ones had their turn, in order.
     deferred: VecDeque<Key<T>>,
-    /// True exactly when the task with this index is in one of the queues.
+    /// True if the task with this index is in one of the queues.
     queued: Vec<bool>,
     /// One timer per task, by its index.
     timers: Wheel,
@@ -39,7 +39,7 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// Reserves room for so many tasks. More of them grow it.
+    /// Reserves room for this many tasks. It grows if there are more.
     pub fn reserve(&mut self, tasks: usize) {
         self.tasks.reserve(tasks);
         self.queued.reserve(tasks);
@@ -72,7 +72,7 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// Like [`Tasks::wake`], for a task that is put off from the beginning.
+    /// Like [`Tasks::wake`], for a task that is deferred from the beginning.
     pub fn wake_deferred(&mut self, key: Key<T>) {
         if self.tasks.get(key).is_some() && !self.is_queued(key) {
             self.defer(key);
@@ -87,18 +87,18 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// True exactly when an existing task is in one of the queues.
+    /// True if an existing task is in one of the queues.
     pub fn is_queued(&self, key: Key<T>) -> bool {
         self.queued[key.index() as usize]
     }
 
-    /// Puts off a task that was taken out of the queue. It comes after those already put off.
+    /// Defers a task that was taken out of the queue. It comes after those already deferred.
     pub fn defer(&mut self, key: Key<T>) {
         self.queued[key.index() as usize] = true;
         self.deferred.push_back(key);
     }
 
-    /// Takes the first task that was put off, or `None` if there is none or if it was removed.
+    /// Takes the first deferred task. None if there is none or if it was removed.
     pub fn next_deferred(&mut self) -> Option<Key<T>> {
         let key = self.deferred.pop_front()?;
         self.tasks.get(key)?;
@@ -106,17 +106,17 @@ impl<T> Tasks<T> {
         Some(key)
     }
 
-    /// The number of tasks that were put off. Removed ones count.
+    /// The number of deferred tasks. Removed ones count, too.
     pub fn deferred_len(&self) -> usize {
         self.deferred.len()
     }
 
-    /// True if a queue is not empty. Keys of removed tasks count.
+    /// True if a queue is not empty. Keys of removed tasks count, too.
     pub fn has_queued(&self) -> bool {
         !self.queue.is_empty() || !self.deferred.is_empty()
     }
 
-    /// The length of the queue. Tasks woken from here on come after these.
+    /// The length of the queue. Tasks woken from now on come after these.
     pub fn queue_len(&self) -> usize {
         self.queue.len()
     }
@@ -173,7 +173,7 @@ impl<T> Tasks<T> {
         self.tasks.key_at(index)
     }
 
-    /// True exactly when there is no task.
+    /// True if there is no task.
     pub fn is_empty(&self) -> bool {
         self.tasks.len() == 0
     }

@@ -1,6 +1,6 @@
 //! Points in time as values.
 //!
-//! The proxy never reads a clock: the shell reads it once a turn and passes the time down. So a
+//! The proxy never reads a clock: the shell reads it once per turn and passes the time down. So a
 //! test controls the time, and a run can be repeated to the millisecond.
 
 pub mod date;
@@ -17,7 +17,7 @@ pub fn millis(duration: Duration) -> u64 {
 pub struct Tick(u64);
 
 impl Tick {
-    /// The seconds since the clock started, as far as they fit.
+    /// The seconds since the clock started, at most `u32::MAX`.
     pub fn as_seconds(self) -> u32 {
         u32::try_from(self.as_millis() / 1000).unwrap_or(u32::MAX)
     }
@@ -37,11 +37,11 @@ impl Tick {
         self.0
     }
 
-    /// The moment `duration` later, rounded up to a whole tick so that no deadline comes early.
+    /// The moment `duration` later, rounded up to a whole tick so that no deadline is early.
     /// [`Tick::NEVER`] on overflow.
     #[must_use]
     pub fn after(self, duration: Duration) -> Tick {
-        // In 64 bits, because this runs at each step; `as_nanos` has 128.
+        // In 64 bits, because this runs in each step; `as_nanos` has 128.
         let part = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
         Tick(duration.as_secs().saturating_mul(1000).saturating_add(part).saturating_add(self.0))
     }

@@ -1,29 +1,30 @@
 //! A timer wheel that is rarely touched: one promise per owner to report it in time.
 //!
-//! Nearly all of a proxy's deadlines are postponed before they come: every event on a stream moves
-//! that stream's idle deadline. So an owner (a session, by its slab index) keeps its deadlines as
-//! plain fields, and the wheel keeps one *promise* for it: to report it no later than about then.
-//! Postponing a deadline changes a field, not the wheel. When the promise falls due, the owner
-//! checks whether any of its deadlines has really come, and asks for a new promise for the earliest
-//! one. A promise that was given when its moment was far away is kept late. So an owner that asks
-//! for a later moment, which is near by now, gets a new one in its place if that is kept earlier.
+//! Nearly all of a proxy's deadlines are postponed before they are reached: every event on a stream
+//! moves that stream's idle deadline. So an owner (a session, by its slab index) keeps its
+//! deadlines as plain fields, and the wheel keeps one *promise* for it: to report it no later than
+//! about then. Postponing a deadline changes a field, not the wheel. When the promise falls due,
+//! the owner checks whether any of its deadlines has really been reached, and asks for a new
+//! promise for the earliest one. A promise made when its moment was far away is kept late. So if an
+//! owner asks for a later moment that is near by now, a new promise replaces the old one if it
+//! would be kept earlier.
 //!
 //! The wheel has seven levels of 64 slots. A slot of level 0 is one tick (a millisecond) wide, and
 //! a slot of each further level eight times wider than one of the level before. A promise goes to
 //! the finest level that reaches far enough, at the first slot border not before its moment, and
 //! stays there: it is never early, and late by less than one slot, which is at most about an eighth
 //! of the time waited. So flushes are exact to the millisecond, and heartbeats of 15 s share slots
-//! of half a second and go out together. The factor is eight, not 64, because of that eighth. There
-//! are seven levels because 63 slots of 8^6 ms make four and a half hours, and few deadlines are
-//! farther away. One that is gets reported early, at the end of the reach, and its owner asks
-//! again.
+//! of half a second and are sent together. The factor is eight, not 64, to keep the lateness to an
+//! eighth. There are seven levels because 63 slots of 8^6 ms make four and a half hours, and few
+//! deadlines are farther away. A deadline that is farther away is reported early, at the end of the
+//! reach, and its owner asks again.
 //!
 //! An ordered tree would make each move cost O(log n). A cascading wheel would move each entry
 //! several times to be exact about deadlines that will be postponed anyway.
 //!
-//! A slot is a ring of links, and so is its order: first promised, first reported. One bit per slot
-//! says whether it is occupied, so that seven rotations find the next moment of interest, and an
-//! idle process sleeps through all empty slots.
+//! A slot is a ring of links in the order of the promises: first promised, first reported. One bit
+//! per slot says whether it is occupied, so seven rotations find the next occupied slot, and an
+//! idle process sleeps through all empty ones.
 //!
 //! Tested against an ordered map, over long runs with jumps of the clock.
 
@@ -46,11 +47,11 @@ const LEVEL_BITS: u32 = 3;
 const AHEAD: u64 = SLOTS as u64 - 1;
 /// How far ahead the wheel reaches, in ticks: four and a half hours.
 const REACH: u64 = AHEAD << (COARSER * (LEVELS - 1));
-/// The number of links that are heads of the slots' rings. The link of the owner with index i comes
-/// i after these.
+/// The number of links that are heads of the slots' rings. The link of the owner with index `i` is
+/// the `i`th after these.
 const HEADS: u32 = LEVELS * SLOTS;
 
-/// The absence of an occupied slot: [`Tick::NEVER`], and no head.
+/// Stands for no occupied slot: [`Tick::NEVER`], and no head.
 const NOBODY: (u64, u32) = (u64::MAX, u32::MAX);
 
 /// A position in the ring of a slot: the indices of its neighbours.
@@ -63,7 +64,7 @@ struct Link {
 // The memory for each owner.
 const _: () = assert!(size_of::<Link>() + size_of::<Promise>() == 16);
 
-/// A wheel with at most one promise per owner. See the module.
+/// A wheel with at most one promise per owner. See the module docs.
 ///
 /// ```
 /// use millstream::leaves::{Tick, Wheel};
@@ -81,8 +82,7 @@ const _: () = assert!(size_of::<Link>() + size_of::<Promise>() == 16);
 #[derive(Debug)]
 pub struct Wheel {
     /// Everything due before this moment was reported. So the border of every occupied slot is not
-    /// before it and within the reach of its level, which makes each slot stand for exactly one
-    /// border.
+    /// before it, and is within the reach of its level, so each slot stands for exactly one border.
     since: u64,
     /// The border of the first occupied slot and the head of its ring. Of several with the same
     /// border, the finest. [`NOBODY`] while there is none.
@@ -96,7 +96,7 @@ pub struct Wheel {
     promises: Vec<Promise>,
 }
 
-/// What an owner was promised: the moment, and in the lowest bits the level of its slot.
+/// An owner's promise: the moment, and in the lowest bits the level of its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Promise(u64);
 
@@ -111,7 +111,7 @@ impl Promise {
         if self.0 == u64::MAX { Tick::NEVER } else { Tick::from_millis(self.0 >> LEVEL_BITS) }
     }
 
-    /// The border of the slot, at which the owner is reported. The end of time for no promise.
+    /// The border of the slot, at which the owner is reported. `u64::MAX` for no promise.
     const fn border(self) -> u64 {
         let level = self.0 % (1 << LEVEL_BITS);
         if self.0 == u64::MAX { self.0 } else { border(self.0 >> LEVEL_BITS, level) }
@@ -189,7 +189,7 @@ impl Wheel {
         self.promises.get(index as usize).copied().unwrap_or(Promise::NONE)
     }
 
-    /// Calls `due` with each owner whose slot has come by `now`, earliest first, and removes its
+    /// Calls `due` with each owner whose slot is due by `now`, earliest first, and removes its
     /// promise. Stops after `max` owners; the rest stay due. Returns how many it reported.
     pub fn expire(&mut self, now: Tick, max: usize, mut due: impl FnMut(u32)) -> usize {
         let mut reported = 0;
@@ -244,7 +244,7 @@ impl Wheel {
         (level, (border, level * SLOTS + slot_of(border >> (COARSER * level))))
     }
 
-    /// Puts the owner last in the ring of `head`.
+    /// Appends the owner to the ring of `head`.
     fn link(&mut self, index: u32, head: u32) {
         let link = HEADS + index;
         let last = self.links[head as usize].prev;

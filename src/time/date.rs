@@ -1,5 +1,5 @@
-//! Formats wall-clock times for people, programs and HTTP. A time is formatted for each line of the
-//! access log, so this avoids the standard formatting machinery.
+//! Formats wall-clock times for people, programs and HTTP. Each line of the access log has a time,
+//! so this avoids the standard formatting machinery.
 
 /// Formats a time for people: `2026-11-24 17:52:50.855 UTC`.
 pub fn utc(unix_ms: u64) -> String {
@@ -55,7 +55,7 @@ fn imf_fixdate(unix_ms: u64) -> String {
     as_str(&text).to_owned()
 }
 
-/// Fills a place with the last digits of a number. So a year is wrong after 9999.
+/// Fills `place` with the last digits of a number, so years after 9999 are wrong.
 fn put(mut number: u64, place: &mut [u8]) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
@@ -84,19 +84,19 @@ impl HttpDate {
         }
     }
 
-    /// The second since 1970 that was set last. 0 before.
+    /// The second since 1970 that was set last. 0 if none was.
     pub fn second(&self) -> u64 {
         self.second.unwrap_or_default()
     }
 
-    /// The time that was set last. Empty before.
+    /// The time that was set last. Empty if none was.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
 /// The Gregorian date of a day counted from 1970-01-01. Years are taken to begin in March, so that
-/// the leap day comes last, and come in eras of 400 (146,097 days each).
+/// the leap day is the last, and are grouped into eras of 400 years (146,097 days).
 const fn civil_date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // from 0000-03-01
     let day_of_era = days % 146_097;
@@ -111,7 +111,7 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
 }
 
 /// The seconds from 1970 to a moment of the Gregorian calendar, in UTC. None if there is no such
-/// date, or if it was earlier.
+/// date, or if it is earlier.
 #[cfg(any(feature = "tls", test))]
 pub fn unix_seconds([year, month, day]: [u64; 3], [hour, minute, second]: [u64; 3]) -> Option<u64> {
     if !(1970..=9999).contains(&year) || month > 12 || day > 31 {
@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    /// The naive oracle walks the calendar day by day.
+    /// Compares with a walk through the calendar, day by day.
     #[test]
     fn every_day_of_two_centuries() {
         let (mut year, mut month, mut day) = (1970, 1, 1);

@@ -29,7 +29,7 @@ impl Model {
         let due = at.max(self.since);
         let width = (0..7).map(|n| 8_u64.pow(n)).find(|g| due - self.since <= 63 * g).unwrap_or(0);
         let key = (due.div_ceil(width) * width, width, self.inserted);
-        // Who would be reported no earlier keeps its place.
+        // An owner that would not be reported earlier keeps its promise.
         if let Some((earlier, former)) = self.promises.get(&index)
             && *earlier <= at
             && former.0 <= key.0

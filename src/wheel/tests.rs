@@ -96,7 +96,7 @@ fn a_wheel_is_an_ordered_map_of_rounded_moments() {
     }
 }
 
-/// Arms one owner at `ahead`, sleeps until it is due, and returns how late that is.
+/// Arms one owner `ahead` of `start`, sleeps until it is due, and returns how late that is.
 fn lateness(start: u64, ahead: u64) -> u64 {
     let mut wheel = Wheel::new(Tick::from_millis(start));
     let at = start + ahead;
@@ -161,7 +161,7 @@ fn what_was_over_the_limit_stays_due_in_order() {
     wheel.at_most(7, now);
     assert_eq!(wheel.expire(now, 1, |index| due.push(index)), 1);
     assert_eq!(due, [4, 1, 0, 2]);
-    // The new one was filed while the wheel lagged behind: at a coarser level, but never early.
+    // The new promise was made while the wheel lagged behind: at a coarser level, but never early.
     assert!(wheel.next() >= now);
 }
 
@@ -175,8 +175,8 @@ fn a_moment_that_has_passed_is_due_at_once() {
     assert_eq!(wheel.expire(now, 9, |index| assert_eq!(index, 0)), 1);
 }
 
-/// An earlier promise that waits for the end of a long slot delays no later one that has a shorter
-/// slot by now, also when its own moment has passed. Where that brings nothing, nothing is moved.
+/// An earlier promise in a long slot does not delay a later one that would get a shorter slot by
+/// now, even if its own moment has passed. If a new slot would not be earlier, nothing is moved.
 #[test]
 fn an_earlier_promise_delays_no_later_one() {
     let at = Tick::from_millis;
