@@ -1,7 +1,7 @@
 //! The access log: one line when an event stream or a tunnel opens and one when it ends, and one
 //! line for any other request. This module formats lines and queues them for the shell to write.
 //!
-//! A line is ASCII without control characters, whatever the peer has sent: all other characters are
+//! A line is ASCII without control characters, whatever the peer sent: all other characters are
 //! escaped as in JSON, in both formats. Both formats have the same fields with the same names.
 
 mod request;
@@ -19,14 +19,14 @@ use std::net::IpAddr;
 pub enum Form {
     /// `name=value`, quoted where needed (logfmt).
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 /// The size of the queue in bytes. Lines that do not fit are dropped and counted.
 const QUEUE_MAX: usize = 256 * 1024;
 
-/// The room in bytes that is made for a line: enough for nearly all.
+/// The room in bytes reserved for a line: enough for nearly all.
 const LINE_USUAL: usize = 256;
 
 /// The fields of a line.
@@ -46,17 +46,18 @@ pub struct Line<'a> {
     pub key: Option<&'a str>,
     /// The version of TLS that the client speaks. Without TLS there is no such field.
     pub tls: Option<&'a str>,
-    /// Whose certificate the client has shown. Without one there is no such field.
+    /// The subject of the certificate that the client presented. Without one there is no such
+    /// field.
     pub subject: Option<&'a str>,
-    /// What is told of the request.
+    /// What is logged of the request.
     pub told: &'a Told,
-    /// The fields of the request whose values are among that.
+    /// The fields of the request whose values are part of that.
     pub fields: &'a [Field],
     /// The status of the response; 0 if there was none.
     pub status: u16,
     /// How the request ended, or why it was refused.
     pub reason: Option<&'a str>,
-    /// The number of events that were passed on, where they can be counted.
+    /// The number of events passed on, if they can be counted.
     pub events: Option<u64>,
     /// Payload received from the client, in bytes.
     pub bytes_in: u64,
@@ -65,7 +66,7 @@ pub struct Line<'a> {
     /// The time from the request to its first event, in milliseconds.
     pub first_event_ms: Option<u64>,
     /// The time that the request waited for an upstream connection, in milliseconds. None if it did
-    /// not have to.
+    /// not wait.
     pub queued_ms: Option<u64>,
     /// The time since the request, in milliseconds.
     pub duration_ms: u64,
@@ -73,7 +74,7 @@ pub struct Line<'a> {
     pub kind: Option<&'a str>,
 }
 
-/// Splits [`Told::line`] into its method and target. An empty one is none.
+/// Splits [`Told::line`] into its method and target. None for an empty one.
 pub fn split(request: &str) -> (Option<&str>, Option<&str>) {
     let (method, target) = request.split_once(' ').unwrap_or((request, ""));
     ((!method.is_empty()).then_some(method), (!target.is_empty()).then_some(target))
@@ -185,13 +186,13 @@ impl Line<'_> {
     }
 }
 
-/// True exactly when logfmt needs no quotes for a word. `-` needs them because it means "none".
+/// True if logfmt needs no quotes for a word. `-` needs them because it means "none".
 fn is_plain(word: &str) -> bool {
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'=' | b'\\');
     word != "-" && !word.is_empty() && word.bytes().all(plain)
 }
 
-/// The lines that wait to be written. Its size is limited.
+/// The lines that wait to be written. Limited in size.
 #[derive(Debug, Default)]
 pub struct Queue {
     lines: String,
@@ -212,7 +213,7 @@ impl Queue {
         }
     }
 
-    /// True exactly when no line waits.
+    /// True if no line waits.
     pub const fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
@@ -227,7 +228,7 @@ impl Queue {
         self.dropped_ever += lines;
     }
 
-    /// The number of lines dropped since the start, in the queue or after it.
+    /// The number of lines dropped since the start, at the queue or after it.
     pub const fn dropped_ever(&self) -> u64 {
         self.dropped_ever
     }
@@ -237,7 +238,7 @@ impl Queue {
 mod tests {
     use super::*;
 
-    /// What is told of a request with this target and this value of X-A.
+    /// What is logged of a request with this target and this value of X-A.
     fn told(target: &str, value: &str) -> Told {
         let head = format!("GET {target} HTTP/1.1\r\nX-A: {value}\r\n\r\n");
         Told::of(head.as_bytes(), &[], &[Field::new("X-A"), Field::new("B")])
@@ -300,7 +301,7 @@ mod tests {
         assert_eq!(written(&shown, Form::Json), json);
     }
 
-    /// Every character, in every field that a peer can influence.
+    /// Tries every character in every field that a peer can influence.
     #[test]
     fn no_character_breaks_a_line() {
         let every: String = ('\0'..='\u{2100}').chain(['\u{202e}', '\u{1f600}']).collect();

@@ -2,7 +2,7 @@
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Appends the base64 of some bytes, with padding.
+/// Appends bytes in base64, with padding.
 pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     for group in bytes.chunks(3) {
         let byte = |n: usize| u32::from(group.get(n).copied().unwrap_or(0));
@@ -14,8 +14,8 @@ pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The bytes of a text in base64, with its padding. None if it is none, or written in another way
-/// than [`encode`] does.
+/// Decodes base64 with padding. None if the text is not base64, or not exactly what [`encode`]
+/// would write.
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let digits = text.strip_suffix(b"=").unwrap_or(text);

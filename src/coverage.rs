@@ -1,8 +1,8 @@
-//! Which transitions, deadlines and actions have occurred, so that a test can say which of them no
-//! transcript shows.
+//! Records which transitions, deadlines and actions occur, so that a test can find those that no
+//! transcript covers.
 //!
 //! A test starts a recording, and takes what its thread has noted since ([`note`]). Without the
-//! feature `sim` nothing is recorded, and no code is made of it.
+//! feature `sim` nothing is recorded, and this compiles to nothing.
 
 use std::fmt::Debug;
 #[cfg(any(test, feature = "sim"))]
@@ -17,38 +17,38 @@ thread_local! {
     static SEEN: Cell<Option<BTreeSet<String>>> = const { Cell::new(None) };
 }
 
-/// These values have occurred, as a thing of this `kind`. Only the names of their variants count.
+/// Notes that these values, of this `kind`, have occurred. Only the names of their variants count.
 #[cfg(any(test, feature = "sim"))]
 pub fn note(kind: &str, values: &[&dyn Debug]) {
     let Some(mut seen) = SEEN.take() else { return };
     let mut line = kind.to_owned();
     for value in values {
         line.push(' ');
-        // The rest of a variant is not written: its name is enough.
+        // Only the name of a variant is needed.
         let _ = write!(Name(&mut line), "{value:?}");
     }
     seen.insert(line);
     SEEN.set(Some(seen));
 }
 
-/// These values have occurred: nobody wants to know.
+/// Does nothing without the feature `sim`.
 #[cfg(not(any(test, feature = "sim")))]
 #[inline(always)]
 pub const fn note(_kind: &str, _values: &[&dyn Debug]) {}
 
-/// From here on this thread remembers what it notes.
+/// Starts a recording in this thread.
 #[cfg(any(test, feature = "sim"))]
 pub fn start() {
     SEEN.set(Some(BTreeSet::new()));
 }
 
-/// What this thread has noted since the start: a kind and names, with spaces between them.
+/// Takes what this thread has noted since the start: a kind and names, separated by spaces.
 #[cfg(any(test, feature = "sim"))]
 pub fn take() -> BTreeSet<String> {
     SEEN.take().unwrap_or_default()
 }
 
-/// Takes what is written up to the end of the first word.
+/// Accepts text up to the end of the first word.
 #[cfg(any(test, feature = "sim"))]
 struct Name<'a>(&'a mut String);
 

@@ -6,7 +6,7 @@
 //!
 //! Tested against tables.
 //!
-//! What is read of JSON is in [`stream_member`].
+//! [`stream_member`] searches JSON that passes through.
 
 pub mod stream_member;
 
@@ -45,7 +45,7 @@ impl Json<'_> {
         self
     }
 
-    /// Writes a value that is JSON already.
+    /// Writes a value that is already JSON.
     pub fn written(&mut self, value: &str) {
         self.literal(value);
     }

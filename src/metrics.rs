@@ -1,8 +1,8 @@
-//! Counters, histograms, and what Prometheus is told of them ([`Exposition`]).
+//! Counters, histograms, and their text for Prometheus ([`Exposition`]).
 //!
 //! Counting adds to an integer behind a shared reference: no lock, no allocation, no lookup by
 //! name. Code that counts holds its counters by `Rc`; only the code that writes the text knows
-//! names and labels. Each event loop counts for itself.
+//! names and labels. Each event loop has its own counters.
 
 mod exposition;
 
@@ -34,7 +34,7 @@ impl Counter {
 }
 
 /// Responses counted by status. An upstream may use any status from 100 to 999, so the number of
-/// different ones is bounded: those beyond it are counted as status 0.
+/// distinct ones is limited: any others are counted as status 0.
 #[derive(Debug, Default)]
 pub struct Statuses {
     known: [(Cell<u16>, Counter); 24],

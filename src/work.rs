@@ -1,9 +1,9 @@
 //! Counts the bytes that are examined or copied, so that a test can measure the cost of an input.
 //!
 //! Peers choose how long a head is, how many fields it has and in which pieces it arrives. The work
-//! must not grow with the product of these, or a client could cause much work with little effort.
-//! Leaves that examine a peer's bytes [`note`] how many, and `tests/it/work.rs` compares the cost
-//! of an input with that of one twice as long.
+//! must not grow with the product of these, or a client could cause a lot of work with little
+//! effort. Leaves that examine a peer's bytes [`note`] how many, and `tests/it/work.rs` compares
+//! the cost of an input with that of one twice as long.
 //!
 //! Without the feature `sim` nothing is counted, and this compiles to nothing.
 

@@ -1,22 +1,22 @@
 //! The method and target of a request as logs show them: without anything that may be a key.
 //!
-//! Logs and lists are read by people who must not have the keys. So the request line is not parsed
-//! as the proxy parses it, but so that no reading of it can reveal a key:
+//! Logs and lists are read by people who must not see keys. So the request line is not parsed as
+//! the proxy parses it, but in such a way that no reading of it can reveal a key:
 //!
 //! - Of a line `method SP target SP HTTP-version`, the method is logged, and the target without
 //!   userinfo, without anything after a `#`, and without the *secret parameters*.
-//! - In any other line, and in one that is not complete, nobody knows where the target is. A method
-//!   of RFC 9110 or RFC 5789 is logged, and the path after it up to the first character that is
-//!   not a letter, a digit or one of `-._~/`.
+//! - In any other line, and in an incomplete one, it is unknown where the target is. A method of
+//!   RFC 9110 or RFC 5789 is logged, and the path after it up to the first character that is not a
+//!   letter, a digit or one of `-._~/`.
 //!
 //! A parameter is secret if its name is one that may carry a key, in any case, with any punctuation
 //! in place of its own, and percent-encoded any number of times. Any character but a letter or a
-//! digit may stand before and after the name, because any of them may separate parameters
-//! somewhere. In a query, the whole part between two `&` that contains such a name is left out. In
-//! a path a name alone means little: it counts only if a `=` follows, and the path is cut at the
+//! digit may stand before and after the name, because any of them may separate parameters for some
+//! server. In a query, the whole part between two `&` that contains such a name is omitted. In a
+//! path, a name alone means little: it counts only if a `=` follows, and the path is cut at the
 //! first special character of that segment.
 //!
-//! A `...` at the end stands for what was cut there.
+//! A `...` at the end stands for what was cut off.
 //!
 //! Tested against tables, and with keys in every place of randomly built targets.
 
@@ -26,13 +26,13 @@ use crate::http::head::METHOD_MAX;
 use memchr::memchr2;
 use std::borrow::Cow;
 
-/// The most bytes of a target that are kept. A stream that is open for a day keeps them for a day.
+/// Maximum number of bytes kept of a target. A stream that is open for a day keeps them for a day.
 const TARGET_MAX: usize = 1024;
 
-/// How often a part is percent-decoded. One that is encoded more often is treated as secret.
+/// How often a part is percent-decoded. A part that is encoded more often is treated as secret.
 const ESCAPED_MAX: usize = 4;
 
-/// Stands for what was cut.
+/// Stands for what was cut off.
 const CUT: &str = "...";
 
 /// The methods of RFC 9110 section 9 and RFC 5789.
@@ -40,7 +40,7 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Appends the method, a space and the target of the request that begins with `head`, however
-/// malformed or short. Either is empty if it is not known. `secrets` are the names of the
+/// malformed or short. Method and target are empty if unknown. `secrets` are the names of the
 /// parameters that may carry a key; none of them is empty.
 pub(super) fn push_request_line(head: &[u8], secrets: &[String], shown: &mut String) {
     let head = head.trim_ascii_start();
@@ -69,7 +69,7 @@ fn is_method(word: &[u8]) -> bool {
     word.len() <= METHOD_MAX && is_token(word)
 }
 
-/// The method and path that are logged of a malformed line.
+/// The method and path logged for a malformed line.
 fn malformed(line: &[u8], finished: bool) -> Option<(&'static str, String)> {
     let length = line.iter().take_while(|&&byte| is_tchar(byte)).count();
     let (word, rest) = line.split_at(length);
@@ -126,7 +126,7 @@ fn without_userinfo(target: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Appends a path without secret parameters. False if its end was cut.
+/// Appends a path without secret parameters. False if its end was cut off.
 fn push_path(path: &str, secrets: &[String], shown: &mut String) -> bool {
     if secrets.is_empty() {
         shown.push_str(path);
@@ -159,7 +159,7 @@ fn push_query(query: &str, secrets: &[String], shown: &mut String) {
     }
 }
 
-/// True exactly when a part of a target contains one of these names, followed by a `=` somewhere if
+/// True if a part of a target contains one of these names, followed by a `=` somewhere if
 /// `with_value` is set, or is encoded too often to tell.
 fn has_secret(part: &str, secrets: &[String], with_value: bool) -> bool {
     let mut text = Cow::Borrowed(part.as_bytes());
@@ -179,7 +179,7 @@ fn has_secret(part: &str, secrets: &[String], with_value: bool) -> bool {
     true
 }
 
-/// Returns what follows the first place where a name stands by itself, in any case and with any
+/// Returns what follows the first place where a name occurs by itself, in any case and with any
 /// punctuation.
 fn behind_name<'t>(text: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
     let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
@@ -242,7 +242,7 @@ mod tests {
         check("GET\0/KEY HTTP/1.1\r\n", "GET ");
         check("GET http://u:KEY@a/ x\r\n", "GET ");
         check("GET/KEY / HTTP/1.1\r\n", "GET ");
-        // Tokens and targets that may be anything, and often belong elsewhere.
+        // Tokens and targets that may be anything, and may contain a key.
         check("KEY\r\n", " ");
         check("KEY / x\r\n", " ");
         check("Bearer KEY\r\n", " ");
@@ -312,7 +312,7 @@ mod tests {
         check(&format!("http://u:{}@a/", "K".repeat(5000)), "http://a/");
     }
 
-    /// A key in each place where a reader might look for one, among other parts of targets.
+    /// Puts a key in each place where a server might look for one, among other parts of targets.
     #[test]
     fn no_key_is_shown() {
         let mut dice = Rng::with_seed(7);

@@ -1,28 +1,28 @@
-//! What logs and lists tell of a request: its method and target, and the fields that the operator
-//! wants to see.
+//! What logs and lists show of a request: its method and target, and the fields that the operator
+//! configured.
 //!
-//! The head is read as loosely as the request line is, because what is told of a malformed one
-//! matters most. What looks like a field to anybody is one here: lines may end with a line feed
+//! The head is parsed as loosely as the request line, because malformed ones matter most in logs.
+//! Whatever may look like a field to any parser counts as one: lines may end with a line feed
 //! alone.
 
 use super::request::push_request_line;
 use memchr::memchr;
 use std::fmt;
 
-/// The most bytes of a field's value that are kept. A stream that is open for a day keeps them for
+/// Maximum number of bytes kept of a field's value. A stream that is open for a day keeps them for
 /// a day.
 const VALUE_MAX: usize = 256;
 
-/// Stands for what was cut.
+/// Stands for what was cut off.
 const CUT: &str = "...";
 
-/// A field of requests that the access log shows.
+/// A request field that the access log shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Its name, as configured.
     pub name: String,
     /// Its name in a line: `http_` and the name in lower case, with `_` for anything but letters
-    /// and digits. It is the name of no other part of a line.
+    /// and digits. No other part of a line has such a name.
     pub label: String,
 }
 
@@ -35,13 +35,13 @@ impl Field {
     }
 }
 
-/// What is told of one request. It is one string, because an open stream keeps it: the method, a
-/// space and the target, and then each value behind a line feed.
+/// What is shown of one request. It is one string, because an open stream keeps it: the method, a
+/// space and the target, and then each value after a line feed.
 #[derive(Clone, Default)]
 pub struct Told(Box<str>);
 
 impl Told {
-    /// Reads what is told of the request that begins with `head`, however malformed or short, with
+    /// Reads what is shown of the request that begins with `head`, however malformed or short, with
     /// the values of these fields. `secrets` are the names of the parameters that may carry a key;
     /// none of them is empty.
     pub fn of(head: &[u8], secrets: &[String], fields: &[Field]) -> Told {
@@ -54,13 +54,13 @@ impl Told {
         Told(text.into_boxed_str())
     }
 
-    /// The method, a space and the target. Either is empty if it is not known. Without anything
-    /// that may be a key.
+    /// The method, a space and the target, without anything that may be a key. Method and target
+    /// are empty if unknown.
     pub fn line(&self) -> &str {
         self.0.split('\n').next().unwrap_or_default()
     }
 
-    /// The values of the fields, in order. None for a field that is absent, or empty.
+    /// The values of the fields, in order. None for a field that is absent or empty.
     pub fn values(&self) -> impl Iterator<Item = Option<&str>> {
         self.0.split('\n').skip(1).map(|value| Some(value).filter(|value| !value.is_empty()))
     }
@@ -72,7 +72,8 @@ impl fmt::Debug for Told {
     }
 }
 
-/// Appends the values of all fields of a head with this name, as one (RFC 9110 section 5.3).
+/// Appends the values of all fields of a head with this name, combined into one (RFC 9110 section
+/// 5.3).
 fn push_value(head: &[u8], name: &str, text: &mut String) {
     let mut room = VALUE_MAX;
     let mut first = true;
@@ -89,13 +90,13 @@ fn push_value(head: &[u8], name: &str, text: &mut String) {
     }
 }
 
-/// The lines of a head behind the first one, without their ends.
+/// The lines of a head after the first one, without their ends.
 fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = head.trim_ascii_start().split(|&byte| byte == b'\n').skip(1);
     lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).take_while(|line| !line.is_empty())
 }
 
-/// The value of a line, if its name is this one.
+/// The value of a line, if it has this name and is not empty.
 fn value_of<'h>(line: &'h [u8], name: &str) -> Option<&'h [u8]> {
     let colon = memchr(b':', line)?;
     let value = line[colon + 1..].trim_ascii();
@@ -125,10 +126,10 @@ mod tests {
         check("GET / HTTP/1.1\r\nX-A: 1\r\n\r\n", [Some("1"), None]);
         check("\r\nGET / HTTP/1.1\r\nx-a:\t1 2 \r\nY: 2\r\n\r\n", [Some("1 2"), None]);
         check("GET / HTTP/1.1\r\nTRACEPARENT: 00\r\n\r\nX-A: 1", [None, Some("00")]);
-        // Several are a list, and empty ones are none of it.
+        // Several are combined into a list, without empty ones.
         check("GET / HTTP/1.1\r\nX-A: 1\r\nX-A:\r\nx-a: 2\r\n\r\n", [Some("1, 2"), None]);
         check("GET / HTTP/1.1\r\nX-A:\r\n\r\n", [None, None]);
-        // Other names, and what is no field.
+        // Other names, and lines that are not fields.
         check("GET / HTTP/1.1\r\nX-AB: 1\r\nX_A: 2\r\nX-A : 3\r\nX-A\r\n\r\n", [None, None]);
         // Malformed and unfinished heads.
         check("GET / HTTP/1.1\nX-A: 1\n\n", [Some("1"), None]);

@@ -1,12 +1,13 @@
-//! Watches a JSON text (RFC 8259) go by for a member `"stream": true` of its outermost object.
+//! Searches a JSON text (RFC 8259), as it passes, for a member `"stream": true` of its outermost
+//! object.
 //!
-//! With this member a request to the API of a model asks for an event stream. Its head often does
-//! not: the SDKs of OpenAI and Anthropic send `Accept: application/json`, and the member may come
-//! after any number of messages. So the bytes are looked at as they pass, in pieces of any size,
-//! and nothing is kept but the place in the grammar.
+//! With this member a request to a model API asks for an event stream. Its head often does not: the
+//! SDKs of OpenAI and Anthropic send `Accept: application/json`. The member may come after any
+//! number of messages. So the bytes are scanned as they pass, in pieces of any size, and nothing is
+//! kept but the position in the grammar.
 //!
 //! The text is not validated. In a text that is not JSON the member may be found or missed; its
-//! recipient refuses it anyway. A name with an escape in it is never the member's.
+//! recipient refuses it anyway. A name that contains an escape is never taken for the member's.
 //!
 //! Tested with every text cut at every byte, and on random texts whose members are known.
 
@@ -18,7 +19,7 @@ const NAME: &[u8] = b"stream";
 /// The value that asks for a stream.
 const VALUE: &[u8] = b"true";
 
-/// The search for the member. See the module.
+/// The search for the member. See the module docs.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamMember {
     at: At,
@@ -28,27 +29,26 @@ pub struct StreamMember {
 
 const _: () = assert!(size_of::<StreamMember>() <= 8);
 
-/// A place in the text.
+/// A position in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     /// Between two tokens. A string that begins here at depth 1 is the name of a member.
     Token,
-    /// In the name of a member, of which this many bytes are those of [`NAME`]. None: it is another
-    /// name.
+    /// In the name of a member. This many bytes match [`NAME`]. None: it is another name.
     Name(Option<u8>),
-    /// Behind a backslash in a name.
+    /// After a backslash in a name.
     NameEscape,
-    /// Behind the name of a member. True if it is [`NAME`].
+    /// After the name of a member. True if it is [`NAME`].
     Colon(bool),
-    /// Behind the colon, and this many bytes of [`VALUE`]. None: it is another member or value.
+    /// After the colon, and this many bytes of [`VALUE`]. None: it is another member or value.
     Value(Option<u8>),
-    /// In a string that is no name.
+    /// In a string that is not a name.
     String,
-    /// Behind a backslash in such a string.
+    /// After a backslash in such a string.
     StringEscape,
     /// The member was found.
     Found,
-    /// It cannot be found any more.
+    /// The member can no longer be found.
     Over,
 }
 
@@ -58,12 +58,12 @@ impl StreamMember {
         StreamMember { at: At::Token, depth: 0 }
     }
 
-    /// True exactly when the member was in what has passed.
+    /// True if the member was in the bytes scanned so far.
     pub fn is_found(self) -> bool {
         self.at == At::Found
     }
 
-    /// Looks at the next bytes of the text.
+    /// Scans the next bytes of the text.
     pub fn scan(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         loop {
@@ -83,7 +83,7 @@ impl StreamMember {
         }
     }
 
-    /// The place behind this byte.
+    /// The position after this byte.
     fn step(&mut self, byte: u8) -> At {
         let blank = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         match (self.at, byte) {
@@ -121,7 +121,7 @@ impl StreamMember {
     }
 }
 
-/// The number of bytes of `word` that match, with this one.
+/// The number of bytes of `word` that match, including this one.
 fn further(matched: Option<u8>, word: &[u8], byte: u8) -> Option<u8> {
     matched.filter(|&matched| word.get(usize::from(matched)) == Some(&byte)).map(|n| n + 1)
 }
@@ -132,7 +132,8 @@ mod tests {
     use crate::testing::pieces::in_pieces;
     use fastrand::Rng;
 
-    /// Whether the member is found, however the text is cut.
+    /// True if the member is found. Checks that the result does not depend on where the text is
+    /// cut.
     fn found(text: &str) -> bool {
         let mut whole = StreamMember::new();
         whole.scan(text.as_bytes());
@@ -184,7 +185,7 @@ mod tests {
         }
     }
 
-    /// A random value, as deep as `depth`.
+    /// A random value, nested at most `depth` deep.
     fn value(rng: &mut Rng, depth: u32) -> String {
         let text = |rng: &mut Rng| {
             let parts = ["stream", ":true", r#"\""#, r"\\", "{", "}", "[", "]", ",", " ", "é"];

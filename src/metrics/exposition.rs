@@ -1,7 +1,7 @@
-//! The Prometheus text format (version 0.0.4), and how what several event loops tell becomes one
-//! text.
+//! The Prometheus text format (version 0.0.4), and merging the metrics of several event loops into
+//! one text.
 //!
-//! Each loop tells the same families. Their samples are added up, or one of them stands for all
+//! Each loop reports the same families. Their samples are added up, or one of them is used for all
 //! ([`Merge`]).
 //!
 //! Tested against a strict parser of the text.
@@ -21,7 +21,7 @@ pub enum MetricType {
     Histogram,
 }
 
-/// What the samples with the same labels are together, where each event loop tells one.
+/// How samples with the same labels, one from each event loop, are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
     /// Their sum.
@@ -46,7 +46,7 @@ impl Value {
         match (merge, self, other) {
             (Merge::Sum, Value::Number(a), Value::Number(b)) => Value::Number(a.saturating_add(b)),
             (Merge::Sum, Value::Millis(a), Value::Millis(b)) => Value::Millis(a.saturating_add(b)),
-            // One sample has one unit.
+            // All values of a sample have the same unit.
             (Merge::Sum, a, _) => a,
             (Merge::Smallest, a, b) => a.min(b),
             (Merge::Largest, a, b) => a.max(b),
@@ -86,7 +86,7 @@ impl Display for Value {
     }
 }
 
-/// What is told, family by family.
+/// All metrics, family by family.
 #[derive(Clone, Debug, Default)]
 pub struct Exposition {
     families: Vec<Family>,
@@ -98,13 +98,13 @@ struct Family {
     kind: MetricType,
     help: &'static str,
     merge: Merge,
-    /// Each sample's suffix and labels as the text has them, and its value.
+    /// Each sample's suffix and labels as in the text, and its value.
     samples: Vec<(String, Value)>,
 }
 
 impl Exposition {
-    /// Begins a family. Its samples follow. Each family needs its own name. Those of several event
-    /// loops are added up.
+    /// Begins a family. Its samples follow. Each family needs its own name. Samples of several
+    /// event loops are added up.
     pub fn family(&mut self, name: &'static str, kind: MetricType, help: &'static str) {
         self.family_of(Merge::Sum, name, kind, help);
     }
@@ -142,7 +142,7 @@ impl Exposition {
         self.add("_count", labels, None, count.into());
     }
 
-    /// Takes in what another event loop tells.
+    /// Merges the metrics of another event loop.
     pub fn merge(&mut self, other: &Exposition) {
         for family in &other.families {
             match self.families.iter_mut().find(|known| known.name == family.name) {
@@ -206,8 +206,8 @@ impl Family {
         }
     }
 
-    /// Where the samples of another one are in this one. Event loops tell nearly the same, in the
-    /// same order, so each is nearly always behind the one before.
+    /// The indices in this family of the samples of another one. Event loops report nearly the same
+    /// samples in the same order, so each nearly always follows the one before.
     fn places(&self, other: &Family) -> Vec<Option<usize>> {
         let mut known = BTreeMap::new();
         let mut next = 0;
