@@ -1,11 +1,11 @@
-//! What only tests and fuzzers need, apart from the product.
+//! Code that only tests and fuzzers need, not part of the product.
 //!
-//! [`sim`] is a network in memory, [`toy`] the ciphers for TLS on it, and [`world`] the whole proxy
-//! on it, with time in the hands of whoever drives it. [`fuzz`] has the entry points of the fuzz
-//! targets. [`rng`] is what all of them draw from. A naive oracle stands beside the code that it
-//! checks, not here.
+//! [`sim`] is a network in memory, [`toy`] has the ciphers for TLS on it, and [`world`] is the
+//! whole proxy on it, with the time controlled by the test. [`fuzz`] has the entry points of the
+//! fuzz targets. [`rng`] is the random number generator of all of them. Naive oracles are beside
+//! the code that they check, not here.
 //!
-//! The modules of the crate are private, so whatever else a test names is exported here.
+//! The modules of the crate are private, so everything else that a test names is exported here.
 
 pub mod fuzz;
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Entry points of the fuzz targets: bytes go in, and a panic comes out if something is wrong.
+//! Entry points of the fuzz targets. They take bytes, and panic if something is wrong.
 //!
-//! Each function holds a part of the program against something that is too simple to be wrong in
-//! the same way: a naive decoder, an ordered map, two other readers of HTTP. What they have in
-//! common is that it never matters in which pieces bytes arrive.
+//! Each function compares a part of the program with something that is too simple to be wrong in
+//! the same way: a naive decoder, an ordered map, two other parsers of HTTP. For all of them, it
+//! must not matter in which pieces bytes arrive.
 //!
-//! fuzz/fuzz_targets has six lines for each of them. tests/it/corpus.rs replays what the fuzzer
-//! found, and mutations of it, whenever the tests run; so none of this needs a nightly compiler.
+//! fuzz/fuzz_targets has a file of four lines for each of them. tests/it/corpus.rs replays what the
+//! fuzzer found, and mutations of it, whenever the tests run, so none of this needs a nightly
+//! compiler.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -48,7 +49,7 @@ use crate::http::head::HeadLimits;
 use crate::testing::rng::Rng;
 use std::ops::Range;
 
-/// A target: its name, which is that of its corpus too, and its entry point.
+/// A target: its name, which is also that of its corpus, and its entry point.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
@@ -73,7 +74,8 @@ pub const TARGETS: [Target; 15] = [
 /// Small enough that an input of 4 KiB can exceed each of them.
 const LIMITS: HeadLimits = HeadLimits { head_bytes: 3000, head_fields: 40, target_bytes: 600 };
 
-/// Dice that belong to an input (FNV-1a): the same input fails in the same way again.
+/// A random number generator seeded by an input (FNV-1a), so that the same input fails in the same
+/// way again.
 fn dice(bytes: &[u8]) -> Rng {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

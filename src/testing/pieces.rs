@@ -1,16 +1,16 @@
-//! What the tests of the leaves share: the ways in which bytes arrive in pieces.
+//! Shared by the tests of the leaves: the ways in which bytes can arrive in pieces.
 
 use fastrand::Rng;
 use std::ops::Range;
 
-/// The way in which `len` bytes arrive in one piece.
+/// The pieces of `len` bytes that arrive at once.
 #[expect(clippy::single_range_in_vec_init, reason = "one piece is what is meant")]
 pub(crate) fn in_one_piece(len: usize) -> [Range<usize>; 1] {
     [0..len]
 }
 
-/// Calls `arrive` with ways to cut `len` bytes into pieces: whole, at each position in two, byte
-/// by byte, and at random in 16 ways.
+/// Calls `arrive` with ways to cut `len` bytes into pieces: whole, in two at each position, byte by
+/// byte, and in 16 random ways.
 pub(crate) fn in_pieces(len: usize, mut arrive: impl FnMut(&[Range<usize>])) {
     for cut in 0..=len {
         arrive(&[0..cut, cut..len]);

@@ -1,11 +1,11 @@
-//! Dice that fall the same way each time: a seed's world can be played again.
+//! A repeatable random number generator, so that the world of a seed can be replayed.
 
-/// A generator of repeatable numbers, the same on all hosts.
+/// A repeatable random number generator, the same on all hosts.
 #[derive(Clone, Debug)]
 pub struct Rng(fastrand::Rng);
 
 impl Rng {
-    /// The sequence that belongs to `seed`.
+    /// Creates the generator for `seed`.
     pub fn new(seed: u64) -> Rng {
         Rng(fastrand::Rng::with_seed(seed))
     }
@@ -20,7 +20,7 @@ impl Rng {
         self.0.u64(..limit)
     }
 
-    /// A number from `low` to `high`, both possible.
+    /// A number from `low` to `high`, inclusive.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0.u64(low..=high)
     }
@@ -31,12 +31,12 @@ impl Rng {
         usize::try_from(number).unwrap_or(high)
     }
 
-    /// One of some things.
+    /// One of these values.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.size(0, from.len() - 1)]
     }
 
-    /// True `percent` times of a hundred.
+    /// True with a probability of `percent` in a hundred.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

@@ -1,11 +1,11 @@
 //! A network in memory, for tests: sockets are queues of bytes, and a seed decides what goes wrong.
 //!
-//! [`SimNet`] keeps the contract of [`Net`] and no more. In its *strict* mode an edge comes only
-//! after an operation said `WouldBlock`, reads and writes are cut short at random, and a hang-up is
-//! not announced; in its *epoll* mode every arrival is an edge, a short read (write) says that the
-//! socket is drained (full), and a FIN brings [`Ready::HUP`]. Both deliver events late, twice, for
-//! nothing and in any order, as the seed's [`Faults`] say. The other ends of the connections,
-//! clients and origins, are driven by the test through the methods that take a [`Peer`].
+//! [`SimNet`] keeps the contract of [`Net`] and no more. In *strict* mode there is an edge only
+//! after an operation returned `WouldBlock`, reads and writes are cut short at random, and a
+//! hang-up is not announced. In *epoll* mode every arrival is an edge, a short read or write means
+//! that the socket is drained or full, and a FIN causes [`Ready::HUP`]. Both modes deliver events
+//! late, twice, spuriously and in any order, according to the seed and the [`Faults`]. The test
+//! drives the other ends, clients and origins, by the methods that take a [`Peer`].
 
 mod far;
 mod loops;
@@ -22,27 +22,27 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// What the network does to the proxy, in per cent where nothing else is said.
+/// The faults of the network, in percent unless stated otherwise.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    /// The contract: true for epoll's, false for the bare one.
+    /// The mode: true for epoll, false for strict.
     pub epoll: bool,
-    /// An event is delivered in a later turn than it could have been.
+    /// An event is delivered in a later turn than possible.
     pub delayed: u64,
     /// An event is delivered twice, or a socket reports something for no reason.
     pub spurious: u64,
-    /// A read or write is cut short (only where the contract allows it).
+    /// A read or write is cut short (only if the contract allows it).
     pub short: u64,
     /// Accepting or connecting finds no free descriptor.
     pub no_descriptor: u64,
-    /// Sockets that the proxy may have: accepting or connecting finds no descriptor for another.
+    /// The maximum number of sockets of the proxy. Another one finds no free descriptor.
     pub descriptors: usize,
-    /// What each socket's queue holds, in bytes.
+    /// The capacity of each socket's queue in bytes.
     pub capacity: usize,
 }
 
 impl Faults {
-    /// A network without faults, for conversations in which each side says its lines.
+    /// A network without faults, for scripted conversations.
     pub const NONE: Faults = Faults {
         epoll: true,
         delayed: 0,
@@ -54,24 +54,24 @@ impl Faults {
     };
 }
 
-/// What happens to whoever connects to an address.
+/// What happens to connections to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// Connections are taken.
+    /// Connections are accepted.
     Listening,
     /// Connections are refused, as by a host on which nothing listens.
     Refusing,
     /// Nothing answers.
     Silent,
-    /// There is no way to it.
+    /// There is no route to the host.
     Unreachable,
 }
 
-/// The far end of a connection: a client, or an origin.
+/// The far end of a connection: a client or an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Peer(usize);
 
-/// What a peer found when it read.
+/// The result of a peer's read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// These bytes, at least one.
@@ -84,14 +84,14 @@ pub enum Heard {
     Reset,
 }
 
-/// What stands in front of some listeners, and connects there in place of clients.
+/// A load balancer in front of some listeners, which connects to them in place of clients.
 #[derive(Clone, Debug)]
 pub struct Front {
-    /// Those listeners.
+    /// The listeners.
     pub listeners: Vec<ListenerId>,
     /// Its address.
     pub address: IpAddr,
-    /// What it says first of a client with this address.
+    /// What it sends first for a client with this address.
     pub says: fn(&mut Rng, IpAddr) -> Vec<u8>,
 }
 
@@ -99,9 +99,9 @@ pub struct Front {
 #[derive(Debug, Default)]
 struct Queue {
     bytes: VecDeque<u8>,
-    /// The writer has ended; the reader learns it after the bytes.
+    /// The writer has ended; the reader sees that after the bytes.
     ended: bool,
-    /// The reader has learnt it.
+    /// The reader has seen that.
     end_read: bool,
 }
 
@@ -114,26 +114,26 @@ struct Link {
     address: Option<SocketAddr>,
     /// The far end speaks TLS.
     far: Option<Box<Far>>,
-    /// What comes before anything that the peer says.
+    /// Bytes sent before anything of the peer's.
     preface: VecDeque<u8>,
-    /// What has come of the PROXY header with which the proxy begins, if it is to have one.
+    /// The part received of the PROXY header that the proxy sends first, if one is expected.
     announced: Option<Vec<u8>>,
     token: Option<Token>,
     /// The event loop whose socket it is.
     event_loop: usize,
-    /// Strict mode: the last read (write) said `WouldBlock`, so an edge is owed.
+    /// Strict mode: the last read or write returned `WouldBlock`, so an edge is owed.
     owed: Ready,
-    /// Epoll mode: something arrived that no event has told of yet.
+    /// Epoll mode: something arrived that no event has reported yet.
     edge: bool,
     socket_open: bool,
-    /// A read or a write was told of the reset, which happens once.
+    /// A read or a write has returned the reset, which happens once.
     reset_told: bool,
-    /// The peer has closed for good: what is written to it from now on breaks the connection.
+    /// The peer has closed completely: a write to it breaks the connection.
     peer_closed: bool,
 }
 
 impl Link {
-    /// True exactly when a peer can still send.
+    /// True if the peer can still send.
     fn takes_bytes(&self) -> bool {
         self.state == LinkState::Established && !self.to_proxy.ended && self.socket_open
     }
@@ -147,35 +147,35 @@ enum LinkState {
     Reset,
 }
 
-/// The network. Sockets and peers share an index: each connection has one of both.
+/// The network. Sockets and peers share an index: each connection has one of each.
 #[derive(Debug)]
 pub struct SimNet {
-    /// Repeatable dice; the test may throw them too.
+    /// The random number generator, which the test may use, too.
     pub rng: Rng,
     /// Faults that may be changed during a run.
     pub faults: Faults,
     links: Vec<Link>,
-    /// By listener: links that are not yet accepted, and where they come from.
+    /// By listener: links that are not accepted yet, and their clients' addresses.
     waiting: BTreeMap<u16, VecDeque<(usize, Option<IpAddr>)>>,
-    /// The number of event loops, all of which accept at the same listeners.
+    /// The number of event loops. All of them accept on the same listeners.
     loops: usize,
-    /// The event loop that uses the network now.
+    /// The event loop that currently uses the network.
     event_loop: usize,
-    /// Which event loop has closed which.
+    /// Which event loop has closed which listener.
     closed_listeners: Vec<(usize, ListenerId)>,
     hosts: BTreeMap<SocketAddr, Host>,
-    /// Where TLS is spoken, and how.
+    /// The addresses where TLS is spoken, and how.
     secured: BTreeMap<SocketAddr, Arc<ServerConfig>>,
     /// How clients speak TLS.
     clients: Arc<ClientConfig>,
     front: Option<Front>,
-    /// Where connections begin with PROXY headers.
+    /// The addresses where connections begin with PROXY headers.
     hears_headers: Vec<SocketAddr>,
-    /// By address: links that the proxy made and the test has not yet asked for.
+    /// By address: links that the proxy made and the test has not taken yet.
     arrived: BTreeMap<SocketAddr, VecDeque<usize>>,
-    /// Listeners at which somebody arrived, and event loops that no event has told of it yet.
+    /// Listeners with new connections, each with an event loop that has no event about them yet.
     listener_edges: Vec<(usize, ListenerId)>,
-    /// Socket ids that were closed and can be given again.
+    /// Socket ids that were closed and can be reused.
     free: Vec<u32>,
     /// The link of each socket id that is in use.
     by_sock: Vec<Option<usize>>,
@@ -183,7 +183,7 @@ pub struct SimNet {
     pub shortages: usize,
 }
 
-/// What the network has to tell the proxy.
+/// An event for the proxy.
 #[derive(Clone, Copy, Debug)]
 pub enum SimEvent {
     /// Connections wait to be accepted.
@@ -193,7 +193,7 @@ pub enum SimEvent {
 }
 
 impl SimNet {
-    /// An empty network whose faults follow from `seed`.
+    /// Creates an empty network whose random faults depend on `seed`.
     pub fn new(seed: u64, faults: Faults) -> SimNet {
         SimNet {
             rng: Rng::new(seed),
@@ -216,12 +216,12 @@ impl SimNet {
         }
     }
 
-    /// Decides whether there are free descriptors from now on.
+    /// Sets whether there are free descriptors from now on.
     pub fn set_descriptors(&mut self, free: bool) {
         self.faults.no_descriptor = if free { 0 } else { 100 };
     }
 
-    /// Decides what happens to connections to `address` from now on. Unknown addresses refuse.
+    /// Sets what happens to connections to `address` from now on. Unknown addresses refuse.
     pub fn set_host(&mut self, address: SocketAddr, host: Host) {
         self.hosts.insert(address, host);
         if host == Host::Silent {
@@ -236,19 +236,19 @@ impl SimNet {
         }
     }
 
-    /// Decides whether TLS is spoken at `address` from now on, and with which certificate.
+    /// Sets whether TLS is spoken at `address` from now on, and with which certificate.
     pub fn secure(&mut self, address: SocketAddr, shows: Option<Shows>) {
         self.secured.remove(&address);
         self.secured
             .extend(shows.map(|shows| (address, Arc::new(toy::server_config(shows, None)))));
     }
 
-    /// Decides which certificate clients that speak TLS show from now on to who asks for one.
+    /// Sets which certificate clients that speak TLS present from now on if they are asked for one.
     pub fn clients_show(&mut self, shows: Option<Shows>) {
         self.clients = Arc::new(toy::client_config(shows));
     }
 
-    /// Sockets of an event loop that are connected to one of these addresses, or being connected.
+    /// The number of an event loop's sockets connected, or connecting, to these addresses.
     pub fn open_to(&self, addresses: &[SocketAddr], event_loop: usize) -> usize {
         let is_one = |link: &&Link| {
             link.event_loop == event_loop && link.address.is_some_and(|to| addresses.contains(&to))
@@ -256,13 +256,13 @@ impl SimNet {
         self.links.iter().filter(is_one).filter(|link| link.socket_open).count()
     }
 
-    /// Sockets that the proxy holds.
+    /// The number of sockets that the proxy holds.
     pub fn open_sockets(&self) -> usize {
         self.by_sock.iter().filter(|slot| slot.is_some()).count()
     }
 
-    /// The events of this turn of the event loop that uses the network, in an order and with the
-    /// delays that the seed wants. Without faults everything that is true is told at once.
+    /// The events in this turn for the event loop that uses the network. The seed decides their
+    /// order and delays. Without faults everything is reported at once.
     pub fn events(&mut self) -> Vec<SimEvent> {
         let mut events = Vec::new();
         let edges = std::mem::take(&mut self.listener_edges);
@@ -288,7 +288,7 @@ impl SimNet {
         events
     }
 
-    /// True when a later call of [`SimNet::events`] has something to tell.
+    /// True if a later call of [`SimNet::events`] will report something.
     pub fn has_events(&self) -> bool {
         !self.listener_edges.is_empty()
             || (0..self.links.len()).any(|index| self.can_pump(index))
@@ -342,8 +342,8 @@ impl SimNet {
         }
     }
 
-    /// What would succeed now, or tell of an end. A hang-up is known on epoll only, but for that of
-    /// a connection that cannot be made.
+    /// The operations that would succeed now, or report an end. Only epoll reports a hang-up,
+    /// except that of a connection that cannot be established.
     fn possible(&self, link: &Link) -> Ready {
         let mut ready = Ready::NONE;
         match link.state {
@@ -408,7 +408,7 @@ impl SimNet {
         }
     }
 
-    /// True exactly when there is no descriptor for another socket.
+    /// True if there is no descriptor for another socket.
     fn ran_out(&mut self) -> bool {
         let used_up = self.by_sock.len() - self.free.len() >= self.faults.descriptors;
         self.shortages += usize::from(used_up);
@@ -429,8 +429,8 @@ impl SimNet {
         &mut self.links[index]
     }
 
-    /// Whether what the proxy believes of a socket is so: a bit that is clear must be false, or an
-    /// event that sets it must be on its way. An end that was read need not be read again.
+    /// True if the proxy is right about a socket: for each clear bit, the operation is impossible,
+    /// or an event that sets it is due. An end that was read need not be read again.
     pub fn is_truthful(&self, sock: SockId, believed: Ready) -> bool {
         let Some(index) = self.by_sock[sock.0 as usize] else {
             return false;
@@ -456,7 +456,7 @@ impl SimNet {
         link.socket_open = false;
         link.token = None;
         link.to_peer.ended = true;
-        // A close with unread input is a reset on the wire, as on Linux.
+        // Closing with unread input sends a reset, as on Linux.
         if with_reset || !link.to_proxy.bytes.is_empty() {
             link.state = LinkState::Reset;
         }

@@ -1,9 +1,10 @@
-//! Ciphers that hide nothing, for TLS in simulated worlds.
+//! Ciphers that hide nothing, for TLS in simulations.
 //!
-//! The handshakes, records and ends are the library's own; only what is costly or random is
-//! replaced, so that a world takes no longer and a seed repeats it. A tag is a checksum over the
-//! keys, the record's number and its bytes, so a record that is cut, repeated or out of order is
-//! noticed as with real ciphers. Nobody's certificate is looked at.
+//! The handshakes, records and ends are the library's own. Only expensive or random parts are
+//! replaced, so that a simulation is as fast as without TLS and a seed repeats it. A tag is a
+//! checksum over the keys, the record's number and its bytes, so records that are truncated,
+//! repeated or out of order are detected as with real ciphers. Certificates are not really
+//! verified.
 
 use crate::net::tls::{Client, Server};
 use rustls::client::ResolvesClientCert;
@@ -37,16 +38,16 @@ const TAG: usize = 16;
 const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
 
 thread_local! {
-    /// What is random next: no two are the same, and it does not matter which.
+    /// The next "random" number: no two are the same, and nothing else matters.
     static NEXT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Begins another world, in which the same is random again.
+/// Begins another simulation, with the same "random" numbers again.
 pub fn begin() {
     NEXT.set(0);
 }
 
-/// The proxy as a client, in worlds.
+/// The proxy as a client in simulations.
 ///
 /// # Panics
 /// Never: the provider has ciphers of TLS 1.3.
@@ -54,7 +55,7 @@ pub fn client() -> Client {
     Client::with(client_config(None))
 }
 
-/// The proxy as a server, in worlds. It may ask for the certificates of clients.
+/// The proxy as a server in simulations. It may ask clients for certificates.
 ///
 /// # Panics
 /// Never: the provider has ciphers of TLS 1.3.
@@ -68,15 +69,16 @@ pub fn server(asks: Option<Asks>) -> Server {
 /// How clients are asked for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asks {
-    /// True exactly when one that has none is let in.
+    /// True if a client without one is accepted.
     pub optional: bool,
-    /// The certificate that is accepted: a good one, or that of another issuer.
+    /// The certificate that is accepted: a good one, or one of another issuer.
     pub accepts: Shows,
     /// The certificate that was revoked, if one was.
     pub revokes: Option<Shows>,
 }
 
-/// Peers that are clients, in worlds, and what they show who asks for a certificate.
+/// Peers that are clients in simulations, and the certificate that they present if they are asked
+/// for one.
 pub(super) fn client_config(shows: Option<Shows>) -> ClientConfig {
     let builder = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(Clock));
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
@@ -88,28 +90,29 @@ pub(super) fn client_config(shows: Option<Shows>) -> ClientConfig {
     }
 }
 
-/// The certificate that a peer shows.
+/// The certificate that a peer presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shows {
-    /// One with which nothing is wrong.
+    /// A valid one.
     Good,
     /// One that has expired.
     Expired,
-    /// One of an issuer that is not trusted.
+    /// One from an issuer that is not trusted.
     Foreign,
     /// One for another name.
     Misnamed,
     /// One that was revoked.
     Revoked,
-    /// One of which no list tells whether it was revoked.
+    /// One that no revocation list covers.
     Unlisted,
-    /// One with which nobody can do anything.
+    /// One that cannot be used at all.
     Odd,
-    /// A good one until a minute after the start of a world. Its number is how it begins.
+    /// One that is valid until a minute after the start of a simulation. Its discriminant is its
+    /// first byte.
     Brief = BRIEF[0] as isize,
 }
 
-/// A certificate that says from when to when it is valid, and nothing else.
+/// A certificate that contains only its validity period.
 const BRIEF: &[u8] = b"\x30\x2d\x30\x2b\x02\x01\x01\x30\x00\x30\x00\
     \x30\x1e\x17\x0d260101000000Z\x17\x0d261118110740Z\x30\x00\x30\x00";
 
@@ -131,7 +134,7 @@ impl Shows {
     }
 }
 
-/// Peers that are servers, in worlds.
+/// Peers that are servers in simulations.
 pub(super) fn server_config(shows: Shows, asks: Option<Asks>) -> ServerConfig {
     let builder = ServerConfig::builder_with_details(Arc::new(provider()), Arc::new(Clock));
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]);
@@ -164,11 +167,11 @@ static SUITE: Tls13CipherSuite = Tls13CipherSuite {
     quic: None,
 };
 
-/// All parts of it that have no state.
+/// All parts without state.
 #[derive(Debug)]
 struct Toy;
 
-/// It is always the same time.
+/// A clock that always shows the same time.
 #[derive(Debug)]
 struct Clock;
 
@@ -178,7 +181,7 @@ impl TimeProvider for Clock {
     }
 }
 
-/// A sum of bytes that depends on their order.
+/// A checksum of bytes that depends on their order.
 #[derive(Clone)]
 struct Sum([u64; 4]);
 
@@ -190,7 +193,7 @@ impl Sum {
             let lane = &mut self.0[at % 4];
             *lane = (*lane ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
-        // So often that each byte counts in each lane.
+        // Often enough that each byte affects each lane.
         for _ in 0..3 {
             let [a, b, c, d] = self.0;
             self.0 = [a ^ b.rotate_left(7), b ^ c.rotate_left(11), c ^ d.rotate_left(17), d ^ a];
@@ -226,7 +229,7 @@ impl Hash for Toy {
     }
 }
 
-/// What was said so far. The pieces in which it came must not matter.
+/// The bytes so far. The pieces in which they arrived must not matter.
 #[derive(Clone)]
 struct Transcript(Vec<u8>);
 

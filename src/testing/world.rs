@@ -1,8 +1,8 @@
-//! The whole proxy on a simulated network, with time in the hands of whoever drives it: golden
+//! The whole proxy on a simulated network, with the time controlled by the test: by golden
 //! transcripts, seeded worlds, and the fuzzer.
 //!
 //! There can be several event loops ([`World::of_loops`]), which take their turns in any order.
-//! What they tell each other is late, and in order for each two of them.
+//! Messages between them are delayed, and stay in order between any two.
 
 use crate::admin::ShellCommand;
 use crate::admin::answer::Answer;
@@ -22,7 +22,7 @@ use crate::time::{Now, Tick};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// A configuration for tests that have no wishes of their own.
+/// A configuration for tests without special needs.
 pub const PLAIN: &str = r#"
 [server]
 listen = ["127.0.0.1:8080"]
@@ -33,9 +33,8 @@ listen_path = "/"
 target_url = "http://10.0.0.1:80"
 "#;
 
-/// The listener of the proxy's apis is the first, that of the demo source the second, the
-/// operator's the third, the fourth is that of the apis where TLS is spoken, and the last one that
-/// for probes.
+/// The listeners: the apis' without TLS, the demo source's, the operator's, the apis' with TLS, and
+/// the one for probes.
 pub const PORTS: [Port; 5] = [
     Port::plain(Service::Apis),
     Port::plain(Service::Demo),
@@ -44,7 +43,8 @@ pub const PORTS: [Port; 5] = [
     Port::plain(Service::Probes),
 ];
 
-/// Those ports, and what the configuration says of the first address without TLS and with it.
+/// These ports, with the configuration's settings for the first address without TLS and the first
+/// with it.
 fn ports(config: &Config) -> [Port; 5] {
     let server = &config.server;
     let mut ports = PORTS;
@@ -56,7 +56,7 @@ fn ports(config: &Config) -> [Port; 5] {
     ports
 }
 
-/// What an event loop tells another one.
+/// A message from one event loop to another.
 #[derive(Debug)]
 enum Mail {
     /// About shared streams.
@@ -65,7 +65,7 @@ enum Mail {
     News(News),
 }
 
-/// What an event loop is told to do, as the shell tells it.
+/// An order to an event loop, as from the shell.
 #[derive(Clone, Debug)]
 enum Order {
     Reload(Box<Config>, Budget),
@@ -73,17 +73,17 @@ enum Order {
     End,
 }
 
-/// An event loop that has not got the network just now.
+/// An event loop that does not have the network at the moment.
 #[derive(Debug)]
 struct Other {
     proxy: Proxy<TlsNet<SimNet>>,
     wake: Tick,
     idle_turns: usize,
-    /// What comes for it from each loop, and when.
+    /// The messages on their way from each loop, and when they arrive.
     mail: Vec<VecDeque<(Tick, Mail)>>,
 }
 
-/// The wall-clock time at this moment.
+/// The wall-clock time at this tick.
 const fn unix_ms(now: Tick) -> u64 {
     1_795_000_000_000 + now.as_millis()
 }
@@ -91,36 +91,36 @@ const fn unix_ms(now: Tick) -> u64 {
 /// A proxy, its network and its clock.
 #[derive(Debug)]
 pub struct World {
-    /// The proxy, over its network: of several event loops the first.
+    /// The proxy, over its network: the first of several event loops.
     pub proxy: Proxy<TlsNet<SimNet>>,
     others: Vec<Other>,
-    /// What comes for the first loop from each, and when.
+    /// The messages on their way to the first loop from each, and when they arrive.
     mail: Vec<VecDeque<(Tick, Mail)>>,
-    /// What loops are to do, and when each of them hears of it.
+    /// The orders to the loops, and when each of them gets them.
     orders: Vec<(Tick, usize, Order)>,
-    /// What operators have asked of all loops: by way of which, who, and what.
+    /// What operators asked of all loops: through which loop, with which ticket, and what.
     asked: Vec<(usize, Ticket, Inquiry)>,
-    /// How late the loops hear of each other.
+    /// Decides how long messages between loops are delayed.
     dice: Rng,
-    /// What time it is.
+    /// The current time.
     pub now: Tick,
-    /// What was written to the access log, until somebody clears it.
+    /// What was written to the access log, until a test clears it.
     pub access: String,
     /// What the name server knows.
     pub names: BTreeMap<String, Vec<Address>>,
-    /// True exactly when the shell takes no command.
+    /// True if the shell takes no commands.
     pub shell_is_busy: bool,
     wake: Tick,
     idle_turns: usize,
 }
 
 impl World {
-    /// A world in which nothing has happened yet; a `seed` decides what its network does.
+    /// Creates a world in which nothing has happened yet. `seed` decides what its network does.
     pub fn new(config: Config, seed: u64, faults: Faults, portions: Portions) -> World {
         Self::within(Budget::unlimited(1000), config, seed, faults, portions)
     }
 
-    /// Like [`World::new`], with limits on the connections.
+    /// Like [`World::new`], with limits on connections.
     pub fn within(
         budget: Budget,
         config: Config,
@@ -191,7 +191,7 @@ impl World {
         1 + self.others.len()
     }
 
-    /// Does something with the event loop of this index, which has the network meanwhile.
+    /// Does something with the event loop of this index, which has the network in the meantime.
     pub fn visit<T>(&mut self, index: usize, act: impl FnOnce(&mut World) -> T) -> T {
         self.swap(index);
         self.net().lend_to(index);
@@ -201,7 +201,7 @@ impl World {
         result
     }
 
-    /// Has the event loop of this index and the first one change places, but for the network.
+    /// Swaps the event loop of this index with the first one, except for the network.
     fn swap(&mut self, index: usize) {
         let Some(other) = index.checked_sub(1).map(|other| &mut self.others[other]) else { return };
         std::mem::swap(&mut self.proxy, &mut other.proxy);
@@ -211,10 +211,11 @@ impl World {
         std::mem::swap(&mut self.mail, &mut other.mail);
     }
 
-    /// One pass of each loop, in any order: deliver events, turn, and check all that must be true.
+    /// One pass of each loop, in any order: delivers events, takes a turn, and checks all
+    /// invariants.
     ///
     /// # Errors
-    /// What is not true.
+    /// If an invariant does not hold.
     pub fn turn(&mut self) -> Result<(), String> {
         self.take_orders();
         if self.others.is_empty() {
@@ -223,7 +224,7 @@ impl World {
         let mut left: Vec<usize> = (0..self.loops()).collect();
         while !left.is_empty() {
             let index = left.swap_remove(self.dice.size(0, left.len() - 1));
-            // One that sleeps stays asleep for a while.
+            // Some loops stay asleep for a while.
             if self.dice.chance(70) {
                 self.visit(index, |world| world.turn_one(index))?;
             }
@@ -237,7 +238,7 @@ impl World {
         Proxy::check_together(&all, on_the_way).map_or(Ok(()), Err)
     }
 
-    /// Serves another configuration: the first loop now, and the others within so many
+    /// Loads another configuration: in the first loop now, and in the others within `within`
     /// milliseconds.
     pub fn reload(&mut self, config: &Config, budget: Budget, within: u64) {
         self.order(within, &Order::Reload(Box::new(config.clone()), budget));
@@ -253,7 +254,8 @@ impl World {
         self.order(1, &Order::End);
     }
 
-    /// Has all loops do something: the first one now, and the others within so many milliseconds.
+    /// Sends an order to all loops: the first one gets it now, and the others within `within`
+    /// milliseconds.
     fn order(&mut self, within: u64, order: &Order) {
         for index in 0..self.loops() {
             let late = if index == 0 { 0 } else { self.dice.below(within + 1) };
@@ -265,7 +267,7 @@ impl World {
         self.take_orders();
     }
 
-    /// Has the loops do what they have heard of by now.
+    /// Has the loops carry out the orders that have arrived.
     fn take_orders(&mut self) {
         let (now, loops) = (self.now, self.loops());
         let due: Vec<_> = self.orders.extract_if(.., |(at, ..)| *at <= now).collect();
@@ -283,7 +285,7 @@ impl World {
         }
     }
 
-    /// Answers operators out of what all loops say, and tells who watches the live page.
+    /// Answers operators with the state of all loops, and updates the live page.
     fn answer_asked(&mut self) {
         let now = Now { tick: self.now, unix_ms: unix_ms(self.now) };
         let asked = Asked { loops: self.loops(), silent: Vec::new() };
@@ -322,23 +324,24 @@ impl World {
         self.all().map(|proxy| proxy.moves()).sum()
     }
 
-    /// True once no client is left in any loop after a drain.
+    /// True if no client is left in any loop after a drain.
     pub fn is_drained(&self) -> bool {
         self.all().all(|proxy| proxy.is_drained())
     }
 
-    /// The numbers of sessions and checks, upstream connections, and buffers in use in all loops.
+    /// The numbers of sessions and checks, of upstream connections, and of buffers in use in all
+    /// loops.
     pub fn in_use(&self) -> (usize, usize, usize) {
         let all = self.all().map(|proxy| proxy.in_use());
         all.fold((0, 0, 0), |(a, b, c), (d, e, f)| (a + d, b + e, c + f))
     }
 
-    /// The number of exchanges in all loops that the configuration does not admit any more.
+    /// The number of exchanges in all loops that the configuration no longer admits.
     pub fn unwanted(&self) -> usize {
         self.all().map(|proxy| proxy.unwanted()).sum()
     }
 
-    /// Takes what has come for a loop from others by now.
+    /// Takes the messages of other loops that have arrived.
     fn take_mail(&mut self) {
         for from in 0..self.mail.len() {
             while self.mail[from].front().is_some_and(|(at, _)| *at <= self.now) {
@@ -352,7 +355,7 @@ impl World {
         }
     }
 
-    /// Sends what this loop has to tell others, each of which hears it a little later.
+    /// Sends this loop's messages to the others, each with its own delay.
     fn send_mail(&mut self, from: usize) {
         let news = self.proxy.take_news();
         for to in 0..self.loops() {
@@ -361,7 +364,7 @@ impl World {
             for mail in messages.chain(news) {
                 let late = self.dice.pick(&[0, 0, 0, 0, 1, 10, 100, 1500]);
                 let late = if self.dice.chance(90) { late.min(1) } else { late };
-                // The first loop and this one have changed places.
+                // The first loop and this one are swapped.
                 let box_of = match to {
                     0 if from > 0 => &mut self.others[from - 1].mail,
                     to if to == from => &mut self.mail,
@@ -422,8 +425,8 @@ impl World {
                 return Err(format!("a wake-up was lost: {sock:?} is believed to be {believed:?}"));
             }
         }
-        // The spin: turn after turn at the same moment, and nothing happens; but for timers that
-        // were put off since they were set, of which each session has one at most.
+        // A spin: turn after turn at the same moment in which nothing happens. Timers postponed
+        // since they were set are excepted, of which each session has at most one.
         let idle = was_due && !told && moves == self.proxy.moves() && self.wake <= self.now;
         self.idle_turns = if idle { self.idle_turns + 1 } else { 0 };
         if self.idle_turns > 2 + self.proxy.in_use().0 {
@@ -435,7 +438,7 @@ impl World {
     /// Turns until nothing more happens at this moment.
     ///
     /// # Errors
-    /// What is not true.
+    /// If an invariant does not hold.
     pub fn settle(&mut self) -> Result<(), String> {
         for _ in 0..100_000 {
             self.turn()?;
@@ -446,14 +449,14 @@ impl World {
         Err("it does not settle".to_owned())
     }
 
-    /// Begins a drain in which the port closes at once, and everything has this long to end.
+    /// Begins a drain in which the port closes at once, and everything must end within `window`.
     pub fn drain_within(&mut self, window: Duration) {
         let times = self.proxy.config().drain;
         let drain = Drain { delay: Duration::ZERO, window, answers: window, ..times };
         self.proxy.drain_as(&drain, self.now);
     }
 
-    /// When the proxy wants to be called again, or a loop hears from another one.
+    /// When the proxy wants to be called again, or a loop gets a message.
     pub fn wake(&self) -> Tick {
         let wakes = self.others.iter().map(|other| other.wake);
         let mail = self.others.iter().flat_map(|other| &other.mail).chain(&self.mail);

@@ -1,5 +1,5 @@
-//! Agreement: whatever is accepted is one message, and the same one, for everybody who reads it,
-//! before us and behind us. Where two readers disagree, requests are smuggled.
+//! Agreement: whatever is accepted is one message, and the same one, for every parser in front of
+//! us and behind us. If two parsers disagree, requests can be smuggled.
 
 use super::lenient::{Habits, Reading};
 use super::strict::{self, Framing};
@@ -16,8 +16,8 @@ use crate::http::head::{
 use crate::testing::rng::Rng;
 use std::borrow::Cow;
 
-/// Bytes that may be a head. If we accept it, a strict reader and the careless ones read it as we
-/// do, down to where the next message begins; and they read what we send on as we meant it.
+/// Bytes that may be a head. If we accept it, a strict parser and the lenient ones parse it as we
+/// do, including where the next message begins, and they parse what we forward as intended.
 pub fn agreement(bytes: &[u8]) {
     let mut dice = dice(bytes);
     if let Ok(Some(end)) = HeadSearch::request().find(bytes, &LIMITS) {
@@ -84,7 +84,7 @@ fn request(bytes: &[u8], dice: &mut Rng) {
     }
 }
 
-/// Whoever looks for a key in what goes upstream finds the one that is meant for it, or none.
+/// A search for a key in what goes upstream finds the one intended for it, or none.
 fn check_key(out: &[u8], carriers: &Carriers, bearer: Option<&[u8]>) {
     let mut store = FieldStore::new();
     let limits = HeadLimits { head_bytes: 1 << 16, head_fields: 256, target_bytes: 1 << 16 };
@@ -93,14 +93,14 @@ fn check_key(out: &[u8], carriers: &Carriers, bearer: Option<&[u8]>) {
     assert_eq!(found.map(|key| key.map(Cow::into_owned)), Ok(bearer.map(<[u8]>::to_vec)));
 }
 
-/// Where keys may stand.
+/// Where keys may be.
 fn carriers() -> Carriers {
     let headers = ["Authorization", "X-Key"].map(str::to_owned).to_vec();
     let [query, cookie] = ["a", "a"].map(str::to_owned);
     Carriers { headers, query, cookie }
 }
 
-/// What an operator may want.
+/// Changes that an operator may configure.
 fn changes() -> Changes {
     let set = vec![("X".to_owned(), "set".to_owned())];
     Changes { set, remove: vec!["Cookie".to_owned()] }
@@ -167,7 +167,7 @@ fn response(bytes: &[u8], request_was_head: bool, dice: &mut Rng) {
     }
 }
 
-/// What a request has to be for everybody.
+/// What every parser must see in a request.
 struct Want<'a> {
     /// Method and target.
     words: [&'a [u8]; 2],

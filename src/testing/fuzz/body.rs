@@ -1,4 +1,4 @@
-//! Bodies: the chunked coding against a naive decoder, and every reader in front of every writer.
+//! Bodies: the chunked coding against a naive decoder, and every reader with every writer.
 
 use super::{dice, in_pieces};
 use crate::http::body::{BodyReader, BodyWriter};
@@ -8,13 +8,13 @@ use crate::http::fields::{allowed_in_trailers, filter_trailers};
 use crate::http::framing::BodyLength;
 use std::ops::Range;
 
-/// What the decoder makes of a wire: payload, trailer section, and how much the body took of it;
-/// None while it has not ended.
+/// The result of decoding: payload, trailer section, and the number of bytes that belong to the
+/// body. None if the body has not ended.
 type Decoded = Result<Option<(Vec<u8>, Vec<u8>, usize)>, ChunkError>;
 
 /// Bytes that may be in the chunked coding. The decoder agrees with a naive one, however they
-/// arrive; and their payload, framed by us, is decoded again. What is read in a request is read in
-/// the same way in a response.
+/// arrive, and their payload, framed by us, can be decoded again. Whatever is valid in a request
+/// means the same in a response.
 pub fn chunk(bytes: &[u8]) {
     let [request, response] = [false, true].map(|of_response| check_chunks(bytes, of_response));
     assert!(request.is_err() || request == response, "{response:?}");
@@ -33,7 +33,7 @@ fn check_chunks(bytes: &[u8], of_response: bool) -> Decoded {
             check_framing(&payload);
         }
         Outcome::Refused => assert!(whole.is_err(), "{whole:?}"),
-        // The naive one sees no mistake in a line before the line is complete.
+        // The naive decoder sees no mistake in a line before the line is complete.
         Outcome::More => assert!(!matches!(whole, Ok(Some(_))), "{whole:?}"),
     }
     whole
@@ -45,13 +45,13 @@ fn decode(mut decoder: ChunkDecoder, wire: &[u8], pieces: &[Range<usize>]) -> De
     for range in pieces {
         let piece = decoder.decode(&mut buf[range.clone()])?;
         let taken = range.start + piece.consumed;
-        assert_eq!(buf[taken..], wire[taken..], "what is behind is not touched");
+        assert_eq!(buf[taken..], wire[taken..], "bytes after the body are untouched");
         payload.extend_from_slice(&buf[range.clone()][piece.range()]);
         if piece.ended {
             let trailers = decoder.take_trailers().unwrap_or_default();
             return Ok(Some((payload, trailers, taken)));
         }
-        assert_eq!(taken, range.end, "all is taken until the body ends");
+        assert_eq!(taken, range.end, "everything is taken until the body ends");
     }
     Ok(None)
 }
@@ -71,9 +71,9 @@ fn check_framing(payload: &[u8]) {
     assert_eq!(naive::decode(&wire, false), want);
 }
 
-/// A body goes through a reader and a writer, as in a pipe. The first byte says how it is framed
-/// and how it is to be; the second, how long it is where that has to be known. What comes out is
-/// what went in; a cut stays a cut; and nothing behind the body is taken.
+/// A body passes through a reader and a writer, as in a pipe. The first byte gives its framing
+/// before and after, and the second its length where that must be known. The payload is not
+/// changed, a cut stays a cut, and nothing after the body is taken.
 pub fn body(bytes: &[u8]) {
     let [kinds, length, wire @ ..] = bytes else {
         return;
@@ -99,7 +99,7 @@ pub fn body(bytes: &[u8]) {
         assert_eq!((relayed.ended, relayed.taken), (naive.ended, naive.taken));
         let again = Naive::read(to, &relayed.wire).expect("what was written can be read");
         assert_eq!(again.payload, naive.payload, "{from:?} to {to:?}");
-        // A body until close ends where the connection does, which is for the pipe to see.
+        // A body that ends with its connection is ended by the pipe.
         assert!(again.ended == naive.ended || to == BodyLength::UntilClose);
         check_trailers(&naive.trailers, &again.trailers, to);
     });
@@ -117,11 +117,11 @@ fn check_trailers(sent: &[u8], passed: &[u8], to: BodyLength) {
     }
 }
 
-/// A body, read by looking at all of it.
+/// A body, parsed as a whole.
 struct Naive {
     payload: Vec<u8>,
     trailers: Vec<u8>,
-    /// Bytes of the wire that are the body's.
+    /// The number of bytes that belong to the body.
     taken: usize,
     ended: bool,
 }
@@ -158,8 +158,8 @@ impl Naive {
     }
 }
 
-/// The payload of a chunked body that has not ended, which the naive decoder does not say. None if
-/// there is a mistake in its last line, which the naive decoder does not see.
+/// The payload of a chunked body that has not ended, which the naive decoder does not return. None
+/// if there is a mistake in its last line, which the naive decoder does not see.
 fn payload_so_far(wire: &[u8]) -> Option<Vec<u8>> {
     let mut buf = wire.to_vec();
     let piece = ChunkDecoder::response().decode(&mut buf).ok()?;
@@ -172,7 +172,7 @@ struct Relayed {
     ended: bool,
 }
 
-/// Reads into a buffer behind some headroom, and writes from that buffer, as a pipe does.
+/// Reads into a buffer after some headroom, and writes from that buffer, as a pipe does.
 fn relay(
     from: BodyLength,
     to: BodyLength,

@@ -1,4 +1,4 @@
-//! Configuration files: whatever is in them is judged, and what passes can be relied upon.
+//! Configuration files: anything in them is checked, and whatever passes can be relied on.
 
 use crate::config::{Api, Config};
 use crate::cors::Grant;
@@ -44,7 +44,7 @@ pub fn config(bytes: &[u8]) {
     }
 }
 
-/// A path that a request may have too, and that is matched as it stands.
+/// Checks that a path could also be in a request, and is matched as written.
 fn check_path(path: &str) {
     assert!(path.is_empty() || path.starts_with('/') && !path.ends_with('/'), "{path:?}");
     let path = format!("{path}/");
@@ -54,7 +54,7 @@ fn check_path(path: &str) {
     assert_eq!(str::from_utf8(&resolved), Ok(&*path));
 }
 
-/// Lines that are written into heads are one line each, and nobody else's.
+/// Checks that fields written into heads are one line each, and not reserved.
 fn check_fields(api: &Api) {
     for changes in [&api.request_headers, &api.response_headers] {
         let names = changes.set.iter().map(|(name, _)| name).chain(&changes.remove);
@@ -73,7 +73,7 @@ fn check_fields(api: &Api) {
     }
 }
 
-/// The parts that are written into every request.
+/// Checks the parts that are written into every request.
 fn check_target(api: &Api) {
     let target = api.target();
     let mut out = Vec::new();

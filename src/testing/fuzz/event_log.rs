@@ -1,13 +1,13 @@
-//! A log of events against a list of all that there ever were.
+//! An event log against a list of all events ever appended.
 
 use crate::event_log::model::Model;
 use crate::event_log::{EventLog, Limits, Reading};
 use crate::time::Tick;
 use std::time::Duration;
 
-/// The first three bytes are the limits, and each two from there on are a step: an event of some
-/// length, or time that passes. A log holds what the list says, and gives it to a reader who begins
-/// with the oldest and to one who goes on where it was.
+/// The first three bytes are the limits, and each two bytes after them are a step: an event of some
+/// length, or time that passes. The log holds the same events as the list, both for a reader that
+/// begins with the oldest and for one that continues where it was.
 pub fn event_log(bytes: &[u8]) {
     let [size, events, age, steps @ ..] = bytes else { return };
     let limits = Limits {
@@ -52,8 +52,8 @@ pub fn event_log(bytes: &[u8]) {
     }
 }
 
-/// What is read from a position on, with and without chunks, and where that ends. None if the
-/// position is lost.
+/// What is read from a position on, with and without framing, and the position after it. None if
+/// the position is lost.
 fn rest(log: &EventLog, mut position: u64, most: usize) -> Option<(Vec<u8>, Vec<u8>, u64)> {
     let (mut chunks, mut plain) = (Vec::new(), Vec::new());
     loop {

@@ -1,4 +1,4 @@
-//! Heads: where one ends, what it says, and how long its body is.
+//! Heads: where they end, what they contain, and how long their bodies are.
 
 use super::{LIMITS, in_pieces};
 use crate::http::framing::BodyLength;
@@ -7,7 +7,7 @@ use crate::http::head::{
 };
 
 /// Bytes that may be a head, of a request or of a response. However they arrive, the head ends at
-/// the same place; and what is accepted consists of what the grammar allows.
+/// the same place, and what is accepted conforms to the grammar.
 pub fn head(bytes: &[u8]) {
     for (search, line_end) in [(HeadSearch::request(), &b"\r\n"[..]), (HeadSearch::response(), b"")]
     {
@@ -52,7 +52,8 @@ fn found(
     Ok(None)
 }
 
-/// The first empty line that has a line in front of it. `line_end` is empty where LF will do.
+/// The end of the first empty line after a non-empty one. `line_end` is empty if LF alone may end a
+/// line.
 fn naive_end(bytes: &[u8], line_end: &[u8]) -> Option<usize> {
     let (mut end, mut begun) = (0, false);
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -66,7 +67,7 @@ fn naive_end(bytes: &[u8], line_end: &[u8]) -> Option<usize> {
     None
 }
 
-/// A response's head with its folded lines put together, line by line.
+/// A response head with its folded lines joined, line by line.
 fn unfolded(head: &[u8]) -> Vec<u8> {
     let mut want: Vec<u8> = Vec::new();
     for line in head.split_inclusive(|&byte| byte == b'\n') {
@@ -121,9 +122,9 @@ fn judge_fields(bytes: &[u8], fields: Fields<'_, '_>) {
     }
 }
 
-/// What some field lines, divided by LF, say about the length of a body. The rules once more, as
-/// short as they can be said: a length is one number, a coding is `chunked`, and never both in a
-/// request. In a response a length may be said often, and the coding wins.
+/// What field lines, separated by LF, declare about the length of a body. The rules in short: a
+/// length is one number, a coding is `chunked`, and a request never has both. In a response a
+/// length may be repeated, and the coding takes precedence.
 pub fn framing(bytes: &[u8]) {
     let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').filter(|l| !l.is_empty()).collect();
     for version in ["1.1", "1.0"] {
@@ -160,7 +161,7 @@ fn check_request(wire: &[u8], want: Option<BodyLength>) {
     match RequestHead::of_wire(wire, &mut store, &LIMITS) {
         Ok(head) => assert_eq!(Some(head.length), want),
         Err(HeadError::Framing(error)) => assert!(want.is_none(), "{error:?}, not {want:?}"),
-        // Something else is wrong with it.
+        // Something else is wrong with the request.
         Err(_) => {}
     }
 }
@@ -172,7 +173,7 @@ fn check_response(wire: &[u8], request_was_head: bool, want: Option<BodyLength>)
             assert_eq!(Some(head.length), want);
             let coded = head.fields.get("Transfer-Encoding").is_some();
             let faulty = coded && (wire.starts_with(b"HTTP/1.0") || has_length(head.fields));
-            assert!(!(faulty && head.persistent), "section 6.1: to be closed");
+            assert!(!(faulty && head.persistent), "section 6.1: must be closed");
         }
         Err(HeadError::Framing(error)) => assert!(want.is_none(), "{error:?}, not {want:?}"),
         Err(_) => {}
@@ -183,7 +184,7 @@ fn has_length(fields: Fields<'_, '_>) -> bool {
     fields.get("Content-Length").is_some()
 }
 
-/// The values of the lines that say how long a body is.
+/// The values of the lines that declare how long a body is.
 struct Says {
     codings: Vec<Vec<u8>>,
     lengths: Vec<Vec<u8>>,
@@ -205,7 +206,7 @@ impl Says {
         Says { codings: values("Transfer-Encoding"), lengths: values("Content-Length") }
     }
 
-    /// The length of a request's body; None where it must be refused.
+    /// The length of a request's body. None if it must be refused.
     fn in_request(&self, version: &str) -> Option<BodyLength> {
         match (self.codings.as_slice(), self.lengths.as_slice()) {
             ([], []) => Some(BodyLength::Empty),
@@ -215,7 +216,7 @@ impl Says {
         }
     }
 
-    /// The length of the body of a response to GET; None where it must be refused.
+    /// The length of the body of a response to GET. None if it must be refused.
     fn in_response(&self) -> Option<BodyLength> {
         match self.codings.as_slice() {
             [] if self.lengths.is_empty() => Some(BodyLength::UntilClose),
@@ -236,7 +237,7 @@ fn chunked(coding: &[u8]) -> Option<BodyLength> {
     coding.eq_ignore_ascii_case(b"chunked").then_some(BodyLength::Chunked)
 }
 
-/// Digits, however many zeros stand in front, of at most 63 bits.
+/// A number of at most 63 bits, with any number of leading zeros.
 fn number(text: &[u8]) -> Option<u64> {
     let text = str::from_utf8(text).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     let digits = text.trim_start_matches('0');

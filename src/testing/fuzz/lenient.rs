@@ -1,23 +1,23 @@
-//! Readers of HTTP/1.1 as they should not be, and are: whatever they make of a message has to be
-//! what everybody else does.
+//! Parsers of HTTP/1.1 as they should not be, but are. Whatever we accept must mean the same to
+//! them as to everyone else.
 
 use super::strict::Framing;
 
-/// What a careless reader does, each of which some server has done.
+/// The habits of lenient parsers. Each has been seen in some server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Habits {
     /// A CR by itself ends a line.
     bare_cr: bool,
-    /// Punctuation in names is all the same, as in the variables of a gateway.
+    /// All punctuation in names is the same, as in a gateway's variables.
     gateway: bool,
-    /// The last of several fields counts, or the last of a list, and not the first.
+    /// The last of several fields, or of a list, counts, not the first.
     last: bool,
-    /// Content-Length goes before Transfer-Encoding.
+    /// Content-Length takes precedence over Transfer-Encoding.
     length_first: bool,
 }
 
 impl Habits {
-    /// Every combination of habits; those about gateways are a server's.
+    /// Every combination of habits. The one about gateways is only for servers.
     pub(super) fn all(of_servers: bool) -> impl Iterator<Item = Habits> {
         let habits = (0..16).map(|bits: u8| Habits {
             bare_cr: bits & 1 != 0,
@@ -29,13 +29,13 @@ impl Habits {
     }
 }
 
-/// What such a reader takes from the front of some bytes.
+/// What such a parser sees at the start of some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// The start line, in words.
+    /// The words of the start line.
     pub(super) start: Vec<Vec<u8>>,
     pub(super) host: Option<Vec<u8>>,
-    /// [`Framing::UntilClose`] where nothing is said.
+    /// [`Framing::UntilClose`] if nothing is declared.
     pub(super) framing: Framing,
     /// Where the head ends.
     pub(super) len: usize,
@@ -80,7 +80,7 @@ fn next_line<'b>(bytes: &'b [u8], at: &mut usize, habits: Habits) -> &'b [u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Name and value, without whatever is invisible around them. A NUL ends a string in C.
+/// Name and value, without anything invisible around them. A NUL ends a string in C.
 fn field(line: &[u8], habits: Habits) -> Option<(Vec<u8>, Vec<u8>)> {
     let colon = line.iter().position(|&byte| byte == b':')?;
     let visible = |text: &[u8]| -> Vec<u8> {

@@ -1,14 +1,13 @@
-//! Routing: which api a request goes to, and what path it asks the upstream for.
+//! Routing: which api a request goes to, and which path it requests from the upstream.
 
 use crate::http::target::RequestTarget;
 use crate::route::readings::{READINGS_MAX, naive};
 use crate::route::{RouteSpec, Router, upstream_path};
 
-/// Lines of text. Each that begins with a slash, or with a host and a space in front of one, is an
-/// api, up to an empty line: `a.example,b.example /listen/path /base/path`; behind it, each is a
-/// request: `a.example /path?query`. An api with `!` in front is not active, one with `-` in front
-/// strips its listen path, and one with `=` in front is guarded. No path climbs, and the router
-/// agrees with a naive one.
+/// Lines of text. Up to an empty line, each line is an api: `/listen/path`, or `a.example,b.example
+/// /listen/path /base/path`. After it, each line is a request: `a.example /path?query`. An api
+/// prefixed with `!` is not active, one with `-` strips its listen path, and one with `=` is
+/// guarded. No path climbs, and the router agrees with a naive one.
 pub fn route(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines();
@@ -66,7 +65,7 @@ struct Api {
 }
 
 impl Api {
-    /// None for a line that is no api. The configuration allows no more than is taken here.
+    /// None for a line that is not an api. The configuration allows no more than is accepted here.
     fn read(line: &str) -> Option<Api> {
         let flags = line.len() - line.trim_start_matches(['!', '-', '=']).len();
         let (flags, line) = line.split_at(flags);
@@ -90,13 +89,13 @@ impl Api {
     }
 }
 
-/// The one that matches, if it is active.
+/// The api that matches, if it is active.
 fn naive_find(apis: &[Api], host: Option<&str>, path: &str) -> Option<u16> {
     naive_owner(apis, host, path).filter(|&id| apis[usize::from(id)].active)
 }
 
-/// True exactly when some reading of a path leads to another api that is guarded or not active, for
-/// this host or for one that a reading begins with.
+/// True if some reading of a path leads to another api that is guarded or not active, for this host
+/// or for one that a reading begins with.
 fn naive_guarded(apis: &[Api], host: Option<&str>, path: &str, own: u16) -> bool {
     let all: Vec<String> = naive::readings(path.as_bytes(), READINGS_MAX).into_iter().collect();
     let with_host = all.iter().map(String::as_str).chain([path]);
@@ -113,7 +112,8 @@ fn naive_guarded(apis: &[Api], host: Option<&str>, path: &str, own: u16) -> bool
     })
 }
 
-/// Of those that match: a host before none, then a longer path, then the first.
+/// Of the apis that match: one with a host before one without, then the longer path, then the
+/// first.
 fn naive_owner(apis: &[Api], host: Option<&str>, path: &str) -> Option<u16> {
     let name = host.map(|host| host.split(':').next().unwrap_or_default().to_ascii_lowercase());
     let name = name.map(|name| name.strip_suffix('.').unwrap_or(&name).to_owned());
@@ -129,7 +129,7 @@ fn naive_owner(apis: &[Api], host: Option<&str>, path: &str) -> Option<u16> {
     best.map(|(.., id)| id)
 }
 
-/// What is left of a path behind as many segments as the listen path has, if those are the same.
+/// The rest of a path after as many segments as the listen path has, if those are the same.
 fn naive_rest<'p>(path: &'p str, listen_path: &str) -> Option<&'p str> {
     let segments = listen_path.matches('/').count();
     let end = path.match_indices('/').nth(segments).map_or(path.len(), |(at, _)| at);
@@ -147,7 +147,7 @@ fn soften(text: &str) -> String {
         let (high, low) = (&escape[1..2], &escape[2..]);
         for high in [high.to_owned(), high.to_lowercase()] {
             for low in [low.to_owned(), low.to_lowercase()] {
-                // Kept apart from what is decoded, or "%2541" would be decoded twice.
+                // Marked as already decoded, or "%2541" would be decoded twice.
                 out = out.replace(&format!("%{high}{low}"), &kept.replace('%', "\0"));
             }
         }
@@ -155,7 +155,7 @@ fn soften(text: &str) -> String {
     out
 }
 
-/// RFC 3986 section 5.2.4, with a stack of segments. None where it would climb above the root.
+/// RFC 3986 section 5.2.4, with a stack of segments. None if the path climbs above the root.
 fn naive_path(path: &str) -> Option<String> {
     let mut stack: Vec<&str> = Vec::new();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
@@ -176,8 +176,8 @@ fn naive_path(path: &str) -> Option<String> {
     Some(stack.iter().flat_map(|segment| ["/", segment]).collect())
 }
 
-/// However an upstream goes about it, there is nothing to resolve in this path: whether it decodes
-/// escapes before it divides the path or after, and cuts parameters off or not.
+/// Checks that no upstream finds a dot segment in this path: whether it decodes escapes before or
+/// after it splits the path, and whether or not it removes parameters.
 fn check_climbing(path: &str) {
     let decoded = decode(path);
     let before = decoded.split(['/', '\\']).map(str::to_owned);
@@ -190,7 +190,7 @@ fn check_climbing(path: &str) {
     }
 }
 
-/// Every escape decoded, once.
+/// Decodes every escape once.
 fn decode(text: &str) -> String {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
@@ -211,7 +211,7 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// What goes upstream is the base, the path or what is left of it, and the query.
+/// Checks that the base, the path or the rest of it, and the query go upstream.
 fn check_upstream(api: &Api, path: &str, query: Option<&str>) {
     let mut out = Vec::new();
     let query_bytes = query.map(str::as_bytes);

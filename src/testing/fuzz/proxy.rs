@@ -1,8 +1,8 @@
-//! The whole proxy in a world whose script is the input.
+//! The whole proxy in a world, with the input as the script.
 //!
-//! After every turn, what must always be true is checked ([`World::turn`]). At the end, what each
-//! origin was sent is read strictly, as a sequence of requests, and what each client was sent as a
-//! sequence of responses to its requests; and when everybody has gone, everything is free.
+//! After every turn, the invariants are checked ([`World::turn`]). At the end, everything that each
+//! origin was sent must strictly be a sequence of requests, and everything that each client was
+//! sent a sequence of responses to its requests. When all peers have left, nothing may be in use.
 
 use super::script::{ADDRESSES, Act, Deed, Settings, Who};
 use super::strict::{self, Framing, Head};
@@ -12,7 +12,7 @@ use crate::testing::world::World;
 use crate::time::Tick;
 use std::time::Duration;
 
-/// A script: see `script.rs` for its language.
+/// A script. See `script.rs` for its language.
 pub fn proxy(bytes: &[u8]) {
     let (settings, lines) = Settings::split(bytes);
     let mut stage =
@@ -35,7 +35,7 @@ struct Actor {
     peer: Peer,
     deaf: bool,
     gone: bool,
-    /// What its socket had no room for yet.
+    /// Bytes that its socket had no room for yet.
     unsent: Vec<u8>,
     sent: Vec<u8>,
     heard: Vec<u8>,
@@ -47,7 +47,7 @@ impl Actor {
         Actor { peer, deaf: false, gone: false, unsent, sent, heard }
     }
 
-    /// Sends and hears what it can. True when that was anything.
+    /// Sends and reads what it can. True if that was anything.
     fn act(&mut self, world: &mut World) -> bool {
         if self.gone {
             return false;
@@ -75,7 +75,7 @@ impl Actor {
 
 struct Stage {
     world: World,
-    /// By the number they have in the script, in the order in which they came.
+    /// By their number in the script, in the order in which they connected.
     clients: Vec<(u8, Actor)>,
     origins: Vec<Actor>,
     drained: bool,
@@ -143,7 +143,7 @@ impl Stage {
         self.clients.last_mut().map(|(_, actor)| actor)
     }
 
-    /// Until nothing more happens at this moment.
+    /// Runs until nothing more happens at this moment.
     fn settle(&mut self) {
         loop {
             self.world.settle().unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -164,7 +164,7 @@ impl Stage {
         }
     }
 
-    /// Lets time pass, stopping wherever the proxy wants to be called.
+    /// Lets time pass, stopping whenever the proxy wants to be called.
     fn run_until(&mut self, until: Tick) {
         for _ in 0..10_000 {
             if self.world.wake() > until {
@@ -178,7 +178,7 @@ impl Stage {
         panic!("it is called again and again");
     }
 
-    /// Everybody leaves, and the proxy has nothing left.
+    /// All peers leave, and the proxy must have nothing left.
     fn end(&mut self) {
         let Stage { world, clients, origins, .. } = self;
         let everybody = clients.iter_mut().map(|(_, client)| client).chain(origins);
@@ -195,8 +195,8 @@ impl Stage {
     }
 }
 
-/// All that an origin was sent is well-formed requests, with our name on them; the last of them
-/// perhaps not complete. Behind one that offers another protocol may be anything.
+/// Checks that everything an origin was sent is well-formed requests with our Via. The last may be
+/// incomplete, and anything may follow one that offers another protocol.
 fn judge_origin(heard: &[u8]) {
     let mut rest = heard;
     while let Some(head) = strictly(Head::read(rest), rest) {
@@ -218,8 +218,8 @@ fn judge_origin(heard: &[u8]) {
     }
 }
 
-/// All that a client was sent is well-formed responses, one for each request, the last of them
-/// perhaps cut; behind one that ends its connection is nothing that matters.
+/// Checks that everything a client was sent is well-formed responses, one for each request. The
+/// last may be cut off, and nothing after one that closes its connection matters.
 fn judge_client(sent: &[u8], heard: &[u8]) {
     let asked = requests(sent);
     let mut asked = asked.iter();
@@ -251,7 +251,7 @@ fn judge_client(sent: &[u8], heard: &[u8]) {
     }
 }
 
-/// The methods of the requests that a client has begun, as far as they can be read.
+/// The methods of the requests that a client has begun, as far as they can be parsed.
 fn requests(sent: &[u8]) -> Vec<String> {
     let (mut methods, mut rest) = (Vec::new(), sent);
     while let Ok(Some(head)) = Head::read(rest.trim_ascii_start()) {

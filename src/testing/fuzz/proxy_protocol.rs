@@ -1,23 +1,23 @@
-//! The reader of PROXY headers against one that has all bytes at once.
+//! The parser of PROXY headers against one that has all bytes at once.
 
 use super::in_pieces;
 use crate::proxy_protocol::{Found, Header, LINE_MAX, PAYLOAD_MAX, find};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-/// What a connection brings, as its reader sees it.
+/// The result of reading a header from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Read {
-    /// A header, and how many bytes were taken for it.
+    /// A header, and how many bytes were taken.
     Header(Header, usize),
-    /// No header, for whatever reason: one may be seen before another.
+    /// Not a header. The reason is ignored, because it may depend on the pieces.
     Wrong,
-    /// All was taken, and it is no header yet.
+    /// Everything was taken, and the header is incomplete.
     Incomplete,
 }
 
-/// The bytes are what a connection brings. In whatever pieces they come, exactly the header is
-/// taken of them, if one is there.
+/// The bytes are those of a connection. In whatever pieces they arrive, exactly the header is
+/// taken, if there is one.
 pub fn proxy_protocol(bytes: &[u8]) {
     let (naive, mut first) = (naive(bytes), None);
     in_pieces(bytes, |pieces| {
@@ -46,7 +46,7 @@ fn read(bytes: &[u8], pieces: &[Range<usize>]) -> Read {
     Read::Incomplete
 }
 
-/// The header that the bytes begin with, and its length.
+/// The header at the start of the bytes, and its length.
 fn naive(bytes: &[u8]) -> Option<(Header, usize)> {
     if bytes.starts_with(b"PROXY ") {
         let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;

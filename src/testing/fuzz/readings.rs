@@ -3,11 +3,11 @@
 use crate::route::readings::{READINGS_MAX, naive, readings};
 use std::collections::BTreeSet;
 
-/// Longer paths may be too much work before they have too many readings.
+/// Longer paths may take too much work before they have too many readings.
 const LONGEST: usize = 40;
 
-/// Bytes behind a slash are a path. Its readings are those of the naive closure, each once and
-/// beginning with a slash; and a path that is refused has too many of them.
+/// The bytes, after a slash, are a path. Its readings are those of the naive closure, each once and
+/// with a leading slash, and a path that is refused has too many of them.
 pub fn path_readings(bytes: &[u8]) {
     let path = [b"/", &bytes[..bytes.len().min(LONGEST)]].concat();
     let want = naive::readings(&path, READINGS_MAX);

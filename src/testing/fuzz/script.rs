@@ -1,14 +1,14 @@
-//! The language of the `proxy` target: lines of text, so that its corpus can be read, and so that
-//! whatever a fuzzer does to a line leaves most of the others as they were.
+//! The language of the `proxy` target: lines of text, so that its corpus is readable, and so that a
+//! mutation of one line leaves most others unchanged.
 //!
 //! - `c0 TEXT` and `o0 TEXT`: client 0, or origin 0, sends the text. `\r`, `\n`, `\\` and `\xNN`
 //!   stand for bytes, and `\*NN` repeats the byte before it as often as the two hexadecimal digits
-//!   say. Clients come to be when they are first named; 8 and 9 are the demo source's. Origins are
-//!   the connections that the proxy has made, in order.
+//!   say. Clients connect when they are first named; 8 and 9 connect to the demo source. Origins
+//!   are the connections that the proxy has opened, in order.
 //! - `c0f`: ends its side. `c0l`: leaves. `c0r`: resets. `c0s`: stops reading. `c0g`: reads again.
 //! - `n0l`: the first origin's address listens. `n0r`: refuses. `n0s`: is silent.
 //! - `t250`: time passes, in milliseconds. `d250`: the proxy drains.
-//! - `w` and further digits, in the first line: the world, see [`Settings`].
+//! - `w` followed by digits, in the first line: the settings of the world, see [`Settings`].
 
 use crate::config::Config;
 use crate::descriptors::Budget;
@@ -44,7 +44,7 @@ pub(super) enum Deed {
 }
 
 impl Act {
-    /// None for a line that says nothing.
+    /// None for a line without a valid act.
     pub(super) fn read(line: &[u8]) -> Option<Act> {
         let (&kind, rest) = line.split_first()?;
         if kind == b't' || kind == b'd' {
@@ -110,15 +110,15 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What a world is like: one digit for each, zero where none is given.
+/// The settings of a world: one digit each, zero if missing.
 #[derive(Debug)]
 pub(super) struct Settings<'b>(&'b [u8]);
 
-/// Where the apis' requests go; connections to the first are the first to be tried.
+/// The addresses of the apis' upstreams. Connections to the first are tried first.
 pub(super) const ADDRESSES: [&str; 2] = ["10.0.0.1:80", "10.0.0.2:80"];
 
 impl<'b> Settings<'b> {
-    /// The settings in the first line, and the lines behind it.
+    /// The settings in the first line, and the lines after it.
     pub(super) fn split(script: &'b [u8]) -> (Settings<'b>, &'b [u8]) {
         let Some(rest) = script.strip_prefix(b"w") else {
             return (Settings(b""), script);
@@ -132,7 +132,7 @@ impl<'b> Settings<'b> {
         from[digit % from.len()]
     }
 
-    /// The proxy and its network, in the first moment.
+    /// The proxy and its network at the start.
     pub(super) fn world(&self) -> World {
         let faults = Faults {
             epoll: self.pick(0, &[true, false]),

@@ -1,4 +1,4 @@
-//! Event streams: the scanner against a reader that does what the standard says.
+//! Event streams: the scanner against a parser that follows the standard literally.
 
 use super::in_pieces;
 use crate::sse::endpoint::Endpoint;
@@ -6,9 +6,9 @@ use crate::sse::{Scanner, byte_order_mark, naive};
 use std::ops::Range;
 use std::time::Duration;
 
-/// However a body arrives, the boundaries, events, ids and times are those that a naive reader
-/// finds; and when the same body comes once more, it is read as it was the first time. What its
-/// first event says does not depend on the pieces, either.
+/// However a body arrives, the boundaries, events, ids and times are those that a naive parser
+/// finds, and if the same body follows, it is scanned in the same way. The data of its first event
+/// does not depend on the pieces, either.
 pub fn sse(start: &[u8]) {
     let body = &start[byte_order_mark(start).unwrap_or(0)..];
     let naive = naive::read(body);

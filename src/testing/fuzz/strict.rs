@@ -1,4 +1,4 @@
-//! A reader of HTTP/1.1 that takes the grammar and nothing else, and shares no code with the proxy.
+//! A parser of HTTP/1.1 that accepts only the grammar, and shares no code with the proxy.
 
 use crate::http::chunk::naive::{self, Outcome};
 
@@ -11,7 +11,7 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// A head, and where it ends.
+/// A head and its length.
 #[derive(Debug)]
 pub(super) struct Head<'b> {
     /// Method, target and version; or version, status and reason.
@@ -22,7 +22,7 @@ pub(super) struct Head<'b> {
 }
 
 impl<'b> Head<'b> {
-    /// The head at the front of `bytes`; None if it is not complete.
+    /// The head at the start of `bytes`. None if it is incomplete.
     pub(super) fn read(bytes: &'b [u8]) -> Result<Option<Head<'b>>, String> {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Ok(None);
@@ -44,13 +44,13 @@ impl<'b> Head<'b> {
         self.fields.iter().filter(|(own, _)| own == name).map(|&(_, value)| value).collect()
     }
 
-    /// True exactly when a field of this name lists `element`.
+    /// True if a field of this name lists `element`.
     pub(super) fn lists(&self, name: &str, element: &str) -> bool {
         let is = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(element.as_bytes());
         self.values(name).iter().any(|value| value.split(|&byte| byte == b',').any(is))
     }
 
-    /// The status of a response; None in a request.
+    /// The status of a response. None for a request.
     pub(super) fn status(&self) -> Option<u16> {
         let digits = self.start[1];
         let is_response = self.start[0].starts_with(b"HTTP/") && digits.len() == 3;
@@ -62,7 +62,7 @@ impl<'b> Head<'b> {
         self.declared().map(|declared| declared.unwrap_or(Framing::Nothing))
     }
 
-    /// The framing of the body of this response to a request that was HEAD or not.
+    /// The framing of the body of this response.
     pub(super) fn of_response(&self, request_was_head: bool) -> Result<Framing, String> {
         let status = self.status().ok_or("no status")?;
         let declared = self.declared()?;
@@ -87,7 +87,7 @@ impl<'b> Head<'b> {
     }
 }
 
-/// Lines divided by CRLF. A CR or LF by itself stays in its line, and is refused there.
+/// Lines separated by CRLF. A lone CR or LF stays in its line, and is refused there.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(bytes);
     std::iter::from_fn(move || {
@@ -110,7 +110,7 @@ fn field(line: &[u8]) -> Result<(String, &[u8]), String> {
     Ok((String::from_utf8_lossy(name).to_ascii_lowercase(), value.trim_ascii()))
 }
 
-/// How many bytes a body takes of `bytes`; None if it has not ended there.
+/// How many of the `bytes` belong to a body. None if it has not ended.
 pub(super) fn body(framing: Framing, bytes: &[u8]) -> Result<Option<usize>, String> {
     match framing {
         Framing::Nothing => Ok(Some(0)),

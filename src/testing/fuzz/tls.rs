@@ -1,4 +1,5 @@
-//! A secured connection, made or accepted, whose far end, network and owner do what the input says.
+//! A secured connection, opened or accepted, whose far end, network and owner do what the input
+//! says.
 
 use crate::conn::{Conn, Read, Written};
 use crate::net::tls::{TlsNet, around, inner};
@@ -7,7 +8,7 @@ use crate::testing::sim::{Faults, Heard, Host, Peer, SimEvent, SimNet};
 use crate::testing::toy::{self, Shows};
 use std::net::SocketAddr;
 
-/// The input, as long as it lasts.
+/// The rest of the input.
 struct Script<'a>(std::slice::Iter<'a, u8>);
 
 impl Script<'_> {
@@ -15,34 +16,34 @@ impl Script<'_> {
         self.0.next().map(|byte| usize::from(*byte))
     }
 
-    /// A number of bytes: few, or some thousand.
+    /// A number of bytes: a few, or thousands.
     fn size(&mut self) -> usize {
         let n = self.next().unwrap_or(1);
         if n < 200 { 1 + n } else { (n - 199) * 700 }
     }
 }
 
-/// The byte at each place of what one side says, so that it is known what the other has to hear.
+/// The bytes that a side sends from an offset on, so that it is known what the other must read.
 fn said(from: usize, n: usize) -> Vec<u8> {
     (from..from + n).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
 
-/// One connection, and what has been said on it.
+/// One connection, and the progress of what was sent on it.
 struct Play {
     net: TlsNet<SimNet>,
     conn: Conn,
     far: Peer,
-    /// What the far end has said, and we have read.
+    /// How many bytes the far end has sent, and how many we have read.
     came: [usize; 2],
-    /// What counts as written, and the far end has heard.
+    /// How many bytes count as written, and how many the far end has read.
     went: [usize; 2],
-    /// The far end has said that it ends.
+    /// The far end has announced its end.
     finished: bool,
     /// Our side has ended.
     ended: bool,
 }
 
-/// What is read is what was said, an end is one that was announced, and nothing is kept for ever.
+/// What is read is what was sent, an end is one that was announced, and nothing is kept forever.
 pub fn tls(input: &[u8]) {
     let mut script = Script(input.iter());
     let mut play = Play::new(&mut script);
@@ -146,7 +147,7 @@ impl Play {
                 assert!(buf[..n] == said(before, n) && before + n <= all, "other bytes");
                 self.came[1] += n;
             }
-            Read::End => assert!(self.finished && before == all, "an end that is none"),
+            Read::End => assert!(self.finished && before == all, "an end that was not announced"),
             Read::Blocked => assert!(!self.conn.ready.has(Ready::READ)),
             Read::Broken => {}
         }
@@ -156,7 +157,7 @@ impl Play {
         if !self.conn.ready.has(Ready::WRITE) || self.ended {
             return;
         }
-        // What was refused is offered again, and more behind it.
+        // Refused bytes are offered again, followed by more.
         let bytes = said(self.went[0], n.max(200_000));
         match self.conn.write(&mut self.net, &bytes) {
             Written::Bytes(n) => self.went[0] += n,

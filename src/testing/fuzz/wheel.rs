@@ -4,8 +4,8 @@ use crate::time::Tick;
 use crate::wheel::Wheel;
 use crate::wheel::model::Model;
 
-/// Three bytes are a step: what is done, for whom, and how far away. The wheel does what an ordered
-/// map of rounded moments does, and is never early.
+/// Three bytes are a step: what is done, for which owner, and how far ahead. The wheel behaves like
+/// an ordered map of rounded moments, and is never early.
 pub fn wheel(bytes: &[u8]) {
     let start = bytes.first().map_or(0, |&byte| distance(byte).min(FAR));
     let mut now = start;
@@ -46,10 +46,10 @@ pub fn wheel(bytes: &[u8]) {
     }
 }
 
-/// Beyond the wheel's reach, and no clock jumps farther.
+/// Beyond the wheel's reach. The clock never jumps farther.
 const FAR: u64 = 1 << 30;
 
-/// A distance of any order of magnitude, up to the end of time.
+/// A distance of any order of magnitude, up to half of `u64::MAX`.
 fn distance(byte: u8) -> u64 {
     let (exponent, mantissa) = (byte >> 3, u64::from(byte & 7));
     if exponent == 31 { u64::MAX / 2 } else { ((8 + mantissa) << exponent.min(24)) / 8 - 1 }

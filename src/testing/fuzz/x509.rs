@@ -1,12 +1,11 @@
-//! The reader of certificates against the library's own, and against a reader that only finds
-//! values.
+//! The parser of certificates against the library's own, and against one that only finds values.
 
 use crate::net::tls::{Certificate, subject_of};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
-/// The bytes are a certificate, or nearly. What is read of it is what others read, whatever stands
-/// behind it; and its subject is a text from which its values can be told.
+/// The bytes are a certificate, or nearly one. It is parsed as others parse it, whatever follows
+/// it, and its values can be recovered from the text of its subject.
 pub fn x509(bytes: &[u8]) {
     let text = subject_of(bytes);
     let Some(read) = Certificate::read(bytes) else { return assert_eq!(text, "") };
@@ -25,21 +24,21 @@ pub fn x509(bytes: &[u8]) {
         Some(values) if !has_empty_part(subject) => assert_eq!(told(&text), values, "{text}"),
         Some(_) => {}
     }
-    // That one accepts less.
+    // The library accepts fewer certificates.
     let mut roots = RootCertStore::empty();
     if roots.add(CertificateDer::from(bytes)).is_ok() {
         assert_eq!(roots.roots[0].subject.as_ref(), subject);
     }
 }
 
-/// A value in a text: as it is, or all its bytes as they are encoded.
+/// A value in a text: plain, or all its bytes in encoded form.
 #[derive(Debug, PartialEq, Eq)]
 enum Value {
     Plain(Vec<u8>),
     Encoded(Vec<u8>),
 }
 
-/// The first value, and what stands behind it. No length takes more than four bytes.
+/// The first value, and what follows it. No length takes more than four bytes.
 fn first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, length) = (*bytes.first()?, usize::from(*bytes.get(1)?));
     let (start, size): (usize, usize) = match length {
@@ -57,7 +56,7 @@ fn first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, bytes.get(start..end)?, &bytes[end..]))
 }
 
-/// All values of a kind, if there are no others.
+/// All values, if all have this tag.
 fn all(kind: u8, mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut values = Vec::new();
     while !bytes.is_empty() {
@@ -71,12 +70,12 @@ fn all(kind: u8, mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     Some(values)
 }
 
-/// Whether a name has a part without a value, which a text cannot tell.
+/// True if a name has an empty part, which its text cannot show.
 fn has_empty_part(name: &[u8]) -> bool {
     all(0x31, name).is_none_or(|parts| parts.iter().any(|part| part.is_empty()))
 }
 
-/// The values of a name, in the order of their texts. None if it cannot be read to its end.
+/// The values of a name, in the order of its text. None if it cannot be read completely.
 fn values_of(name: &[u8]) -> Option<Vec<Value>> {
     let mut values = Vec::new();
     for part in all(0x31, name)?.into_iter().rev() {
@@ -96,7 +95,8 @@ fn values_of(name: &[u8]) -> Option<Vec<Value>> {
     Some(values)
 }
 
-/// Whether such an attribute has a name: those of X.520, an address, a user, a domain.
+/// True if such an attribute has a short name: some of X.520, an email address, a user id, a domain
+/// component.
 fn has_name(kind: &[u8]) -> bool {
     match kind {
         [0x55, 4, last] => matches!(last, 3 | 5..=11),

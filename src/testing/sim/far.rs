@@ -1,4 +1,4 @@
-//! The far end of a secured connection, in worlds: it speaks TLS for a peer that does not know it.
+//! The far end of a secured connection in a simulation. It speaks TLS for a peer that does not.
 
 use crate::net::tls::{Done, Engine, Sealed};
 use rustls::client::UnbufferedClientConnection;
@@ -8,33 +8,33 @@ use rustls::{ClientConfig, ServerConfig};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How much a far end reads ahead of its peer.
+/// How many bytes a far end reads ahead of its peer.
 pub(super) const AHEAD: usize = 64 * 1024;
 
-/// Who takes what was opened.
+/// Receives decrypted data.
 type Take<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
 
-/// The far end of a secured connection. See the module.
+/// The far end of a secured connection. See the module docs.
 #[derive(Debug)]
 pub(super) struct Far {
     engine: Engine,
-    /// What came and was not opened.
+    /// Bytes received but not decrypted.
     records: Vec<u8>,
-    /// What was opened and the peer has not heard.
+    /// Data decrypted but not read by the peer.
     pub(super) heard: VecDeque<u8>,
-    /// What waits to be sent.
+    /// Records that wait to be sent.
     pub(super) unsent: VecDeque<u8>,
     sealed: Sealed,
-    /// The other side has said that it sends no more.
+    /// The other side has announced its end.
     pub(super) closed: bool,
-    /// What the other side sent was wrong.
+    /// The other side sent something invalid.
     pub(super) failed: bool,
-    /// The peer ends its side once all is sent.
+    /// The peer ends its side once everything is sent.
     pub(super) ends: bool,
 }
 
 impl Far {
-    /// The far end of a connection that the proxy makes.
+    /// The far end of a connection that the proxy opens.
     ///
     /// # Panics
     /// If the toy does not work.
@@ -45,7 +45,7 @@ impl Far {
         Far::new(Engine::Server(server))
     }
 
-    /// The far end of a connection that the proxy accepts. It says hello at once.
+    /// The far end of a connection that the proxy accepts. It sends its ClientHello at once.
     ///
     /// # Panics
     /// If the toy does not work.
@@ -71,28 +71,28 @@ impl Far {
         }
     }
 
-    /// True exactly when the handshake is over.
+    /// True if the handshake is over.
     pub(super) fn is_open(&self) -> bool {
         !self.engine.is_handshaking()
     }
 
-    /// Opens what has come.
+    /// Decrypts received records.
     pub(super) fn take(&mut self, records: impl Iterator<Item = u8>) {
         self.records.extend(records);
         self.with_engine(|engine, records, sealed, take| engine.open(records, sealed, take));
     }
 
-    /// Seals what the peer says.
+    /// Encrypts what the peer sends.
     pub(super) fn seal(&mut self, bytes: &[u8]) {
         self.with_engine(|engine, records, sealed, take| engine.seal(bytes, records, sealed, take));
     }
 
-    /// Says that no more follows.
+    /// Announces the end.
     pub(super) fn close(&mut self) {
         self.with_engine(|engine, records, sealed, take| engine.close(records, sealed, take));
     }
 
-    /// Changes the keys of what it sends.
+    /// Changes its keys for sending.
     pub(super) fn change_keys(&mut self) {
         self.with_engine(|engine, records, sealed, take| engine.change_keys(records, sealed, take));
     }

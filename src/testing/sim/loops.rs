@@ -1,26 +1,26 @@
-//! Several event loops on one network: each has its sockets, and all accept at the same listeners.
-//! Whoever is first takes a connection.
+//! Several event loops on one network. Each has its own sockets, and all accept on the same
+//! listeners. The first to accept gets the connection.
 
 use super::SimNet;
 use crate::net::ListenerId;
 
 impl SimNet {
-    /// So many event loops use the network, one after the other.
+    /// Sets how many event loops use the network in turn.
     pub const fn share_among(&mut self, loops: usize) {
         self.loops = loops;
     }
 
-    /// The event loop with this index uses the network from now on.
+    /// Gives the network to the event loop with this index.
     pub const fn lend_to(&mut self, event_loop: usize) {
         self.event_loop = event_loop;
     }
 
-    /// True exactly when no event loop accepts at a listener.
+    /// True if no event loop accepts on a listener.
     pub(super) fn is_closed(&self, listener: ListenerId) -> bool {
         (0..self.loops).all(|index| self.closed_listeners.contains(&(index, listener)))
     }
 
-    /// Somebody waits at a listener, of which all event loops are told that accept there.
+    /// Tells all event loops that accept on a listener that a connection waits there.
     pub(super) fn tell_of(&mut self, listener: ListenerId) {
         let closed = &self.closed_listeners;
         let all = (0..self.loops).map(|index| (index, listener));

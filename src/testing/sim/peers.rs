@@ -1,6 +1,6 @@
-//! What the other ends of connections do: clients and origins, driven by a test.
+//! The other ends of connections: clients and origins, driven by a test.
 //!
-//! Those whose connections are secured have a [`Far`] end that speaks TLS for them.
+//! On secured connections, a [`Far`] end speaks TLS for them.
 
 use super::far::{AHEAD, Far};
 use super::{Front, Heard, Link, LinkState, Peer, SimNet};
@@ -8,12 +8,12 @@ use crate::net::ListenerId;
 use std::net::{IpAddr, SocketAddr};
 
 impl SimNet {
-    /// Has `front`, if there is one, connect in place of clients that connect from now on.
+    /// From now on `front`, if there is one, connects in place of clients.
     pub fn put_in_front(&mut self, front: Option<Front>) {
         self.front = front;
     }
 
-    /// A client connects, or what is in front in its place. None when the listener is closed.
+    /// A client connects, or the front in its place. None if the listener is closed.
     pub fn client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
         let front = self.front.clone().filter(|front| front.listeners.contains(&listener));
         let (Some(front), Some(client)) = (front, from) else {
@@ -24,7 +24,7 @@ impl SimNet {
         Some(peer)
     }
 
-    /// A client connects past what is in front. None when the listener is closed.
+    /// A client connects directly, without the front. None if the listener is closed.
     pub fn direct_client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
         if self.is_closed(listener) {
             return None;
@@ -35,25 +35,24 @@ impl SimNet {
         Some(Peer(index))
     }
 
-    /// A client connects and speaks TLS. None when the listener is closed.
+    /// A client connects and speaks TLS. None if the listener is closed.
     pub fn secured_client(&mut self, listener: ListenerId, from: Option<IpAddr>) -> Option<Peer> {
         let peer = self.client(listener, from)?;
         self.links[peer.0].far = Some(Box::new(Far::client(&self.clients)));
         Some(peer)
     }
 
-    /// Has connections that the proxy makes to these addresses from now on begin with a header of
-    /// the PROXY protocol.
+    /// From now on connections that the proxy opens to these addresses begin with a PROXY header.
     pub fn expect_headers(&mut self, at: Vec<SocketAddr>) {
         self.hears_headers = at;
     }
 
-    /// The PROXY header with which the proxy has begun a connection, as far as it has come.
+    /// The part received of the PROXY header with which the proxy began a connection.
     pub fn announced(&self, peer: Peer) -> Option<&[u8]> {
         self.links[peer.0].announced.as_deref()
     }
 
-    /// Takes a PROXY header from what has come, before anything else is heard of it.
+    /// Takes the PROXY header from the received bytes, before anything else is read.
     fn hear_header(&mut self, index: usize) {
         let capacity = self.faults.capacity;
         let Link { announced, to_peer, edge, .. } = &mut self.links[index];
@@ -70,12 +69,13 @@ impl SimNet {
         }
     }
 
-    /// The next connection that the proxy made to `address`, if any.
+    /// The next connection that the proxy opened to `address`, if any.
     pub fn origin(&mut self, address: SocketAddr) -> Option<Peer> {
         self.arrived.get_mut(&address)?.pop_front().map(Peer)
     }
 
-    /// The peer sends; the number of bytes that its socket took. Zero on a broken connection.
+    /// The peer sends. Returns the number of bytes that its socket accepted: zero on a broken
+    /// connection.
     pub fn send(&mut self, peer: Peer, bytes: &[u8]) -> usize {
         if self.links[peer.0].far.is_some() {
             return self.send_secured(peer, bytes);
@@ -114,7 +114,7 @@ impl SimNet {
         }
     }
 
-    /// The peer ends its side (FIN) and goes on reading. With TLS it says so before.
+    /// The peer ends its side (FIN) and continues to read. With TLS it announces that first.
     pub fn finish(&mut self, peer: Peer) {
         if self.links[peer.0].far.is_some() {
             return self.finish_secured(peer);
@@ -122,7 +122,7 @@ impl SimNet {
         self.truncate(peer);
     }
 
-    /// The peer, which speaks TLS, says that it sends no more, and does not end its side.
+    /// The peer, which speaks TLS, announces its end without ending its side.
     pub fn announce_end(&mut self, peer: Peer) {
         if let Some(far) = self.links[peer.0].far.as_mut().filter(|far| far.is_open()) {
             far.close();
@@ -130,7 +130,7 @@ impl SimNet {
         self.pump(peer.0);
     }
 
-    /// The peer ends its side (FIN), and does not say so before. What it has not sent is lost.
+    /// The peer ends its side (FIN) without announcing it. What it has not sent is lost.
     pub fn truncate(&mut self, peer: Peer) {
         let link = &mut self.links[peer.0];
         link.to_proxy.ended = true;
@@ -147,7 +147,7 @@ impl SimNet {
         }
     }
 
-    /// The peer breaks the connection (RST). What it had sent is still there to be read.
+    /// The peer resets the connection (RST). What it had sent can still be read.
     pub fn reset(&mut self, peer: Peer) {
         let link = &mut self.links[peer.0];
         link.state = LinkState::Reset;
@@ -155,21 +155,21 @@ impl SimNet {
         link.edge = true;
     }
 
-    /// True exactly when the peer speaks TLS.
+    /// True if the peer speaks TLS.
     pub fn is_secured(&self, peer: Peer) -> bool {
         self.links[peer.0].far.is_some()
     }
 
-    /// True when the proxy has closed its end.
+    /// True if the proxy has closed its end.
     pub fn closed(&self, peer: Peer) -> bool {
         !self.links[peer.0].socket_open
     }
 }
 
-/// What peers do whose connections are secured.
+/// Peers on secured connections.
 impl SimNet {
-    /// True exactly when something can be done at the far end of a connection by itself: what is in
-    /// front says what it has to say, or a secured client goes on.
+    /// True if the far end of a connection can proceed by itself: the front can send its header, or
+    /// TLS can proceed.
     pub(super) fn can_pump(&self, index: usize) -> bool {
         let link = &self.links[index];
         if !link.preface.is_empty() {
@@ -182,7 +182,7 @@ impl SimNet {
         hears || (says && link.takes_bytes())
     }
 
-    /// What the far end of a secured connection can do by itself: hear, and send what waits.
+    /// Does what the far end of a connection can do by itself: read, and send what waits.
     pub(super) fn pump(&mut self, index: usize) {
         if !self.can_pump(index) {
             return;
@@ -215,7 +215,8 @@ impl SimNet {
         }
     }
 
-    /// The peer sends. It can do so once hands are shaken, and all of what it said has left.
+    /// The peer sends. It can do so once the handshake is complete and everything before has been
+    /// sent.
     pub(super) fn send_secured(&mut self, peer: Peer, bytes: &[u8]) -> usize {
         self.pump(peer.0);
         let capacity = self.faults.capacity;
@@ -248,13 +249,13 @@ impl SimNet {
             LinkState::Reset => Heard::Reset,
             _ if far.failed => Heard::Reset,
             _ if far.closed => Heard::End,
-            // An end that nobody has announced is none.
+            // An end that was not announced is a cut.
             _ if link.to_peer.ended => Heard::Reset,
             LinkState::Connecting | LinkState::Established | LinkState::Refused => Heard::Nothing,
         }
     }
 
-    /// The peer ends its side and goes on reading.
+    /// The peer ends its side and continues to read.
     pub(super) fn finish_secured(&mut self, peer: Peer) {
         self.pump(peer.0);
         if let Some(far) = &mut self.links[peer.0].far {
@@ -266,21 +267,21 @@ impl SimNet {
         self.pump(peer.0);
     }
 
-    /// True exactly when the peer has not heard all that came.
+    /// True if the peer has not read everything received.
     pub(super) fn is_unheard(&mut self, peer: Peer) -> bool {
         self.pump(peer.0);
         let link = &self.links[peer.0];
         !link.to_peer.bytes.is_empty() || link.far.as_ref().is_some_and(|far| !far.heard.is_empty())
     }
 
-    /// A byte of what the peer has sent, and the proxy not read, becomes another. False if there
-    /// is none at that place.
+    /// Changes a byte that the peer has sent and the proxy has not read. False if there is none at
+    /// this offset.
     pub fn spoil(&mut self, peer: Peer, at: usize) -> bool {
         let byte = self.links[peer.0].to_proxy.bytes.get_mut(at);
         byte.map(|byte| *byte ^= 1).is_some()
     }
 
-    /// Bytes come that the far end of a secured connection has not sent.
+    /// Injects bytes that the far end of a secured connection has not sent.
     pub fn inject(&mut self, peer: Peer, bytes: &[u8]) {
         let link = &mut self.links[peer.0];
         if link.takes_bytes() && link.preface.is_empty() {
@@ -289,7 +290,7 @@ impl SimNet {
         }
     }
 
-    /// The peer changes the keys of what it sends, if its connection is secured.
+    /// The peer changes its keys for sending, if its connection is secured.
     pub fn change_keys(&mut self, peer: Peer) {
         if let Some(far) = self.links[peer.0].far.as_mut().filter(|far| far.is_open()) {
             far.change_keys();
