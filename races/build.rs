@@ -1,4 +1,4 @@
-//! Has what threads share compiled with the synchronisation of loom.
+//! Compiles the threads' shared state with loom's synchronisation primitives.
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(loom)");

@@ -1,4 +1,4 @@
-//! Runs `millstream::testing::fuzz::framing` on whatever the fuzzer thinks of.
+//! Runs `millstream::testing::fuzz::framing` on inputs from the fuzzer.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream::testing::fuzz::framing(bytes));

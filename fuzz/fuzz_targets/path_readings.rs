@@ -1,4 +1,4 @@
-//! Runs `millstream::testing::fuzz::path_readings` on whatever the fuzzer thinks of.
+//! Runs `millstream::testing::fuzz::path_readings` on inputs from the fuzzer.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream::testing::fuzz::path_readings(bytes));

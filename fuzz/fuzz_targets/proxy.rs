@@ -1,4 +1,4 @@
-//! Runs `millstream::testing::fuzz::proxy` on whatever the fuzzer thinks of.
+//! Runs `millstream::testing::fuzz::proxy` on inputs from the fuzzer.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millstream::testing::fuzz::proxy(bytes));

@@ -1,6 +1,6 @@
-//! All orders in which the threads of millstream may come to what they share (`src/locked.rs`), and
-//! all values that an atomic may show them: loom plays each once. What is behind a lock alone needs
-//! no model: the compiler lets nobody past it.
+//! All interleavings of millstream's threads on their shared state (`src/locked.rs`), and all
+//! values that they may see in an atomic: loom tries each once. What is only behind a lock needs no
+//! model: the compiler does not let anyone past it.
 #![cfg(test)]
 
 #[path = "../../src/locked.rs"]
@@ -15,8 +15,8 @@ fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) {
     threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
 }
 
-/// Two threads pass values on to a third, which sleeps while it is not woken. If it slept with a
-/// value in front of it, nobody would ever come again.
+/// Two threads pass values to a third, which sleeps until it is woken. If it slept while a value
+/// waits, it would never be woken again.
 #[test]
 fn no_wake_up_is_lost() {
     loom::model(|| {
@@ -44,7 +44,7 @@ fn no_wake_up_is_lost() {
     });
 }
 
-/// The same where values are taken one by one, and more may come between two.
+/// The same if values are taken one by one, and more may be added in between.
 #[test]
 fn no_wake_up_is_lost_between_two_values() {
     loom::model(|| {
@@ -71,7 +71,8 @@ fn no_wake_up_is_lost_between_two_values() {
     });
 }
 
-/// However many threads come, no more have a place than there are places, and all are left.
+/// However many threads compete, no more have a place than there are places, and all places are
+/// given back.
 #[test]
 fn no_place_is_taken_twice() {
     loom::model(|| {
@@ -93,8 +94,8 @@ fn no_place_is_taken_twice() {
     });
 }
 
-/// A client whose connection one loop has closed may come to another one at once, and finds the
-/// place that it has left. The kernel carries the news in order, as this flag does.
+/// A client whose connection one loop has closed may connect to another loop at once, and must find
+/// its former place free. The kernel orders the two, as this flag does.
 #[test]
 fn a_place_that_was_left_is_there() {
     loom::model(|| {
