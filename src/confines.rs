@@ -1,7 +1,7 @@
 //! What the process may still open once it has confined itself, and the error for everything else.
 //!
 //! Like the user that the process runs as, this applies to the whole process, and for good. The
-//! system enforces it. This module knows it too, so that errors can say what to do about it.
+//! system enforces it. This module keeps its own copy, so that errors can say what to do about it.
 
 use std::fs;
 use std::io;

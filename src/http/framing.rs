@@ -121,9 +121,9 @@ pub fn request(fields: Fields<'_, '_>, version: Version) -> Result<BodyLength, F
 
 /// Determines the length of a response body. The rules are numbered as in RFC 9112 section 6.3.
 ///
-/// Where rule 1 says that there is no body, the fields may still describe the one that GET would
-/// have got (HEAD, 304), and are checked. In interim responses and 204 they are ignored: they are
-/// not allowed there (RFC 9110 section 8.6, RFC 9112 section 6.1), but often sent.
+/// If rule 1 says that there is no body, the fields may still describe the one that GET would have
+/// got (HEAD, 304), and are checked. In interim responses and 204 they are ignored: they are not
+/// allowed there (RFC 9110 section 8.6, RFC 9112 section 6.1), but often sent.
 ///
 /// # Errors
 ///

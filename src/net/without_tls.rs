@@ -109,7 +109,7 @@ impl RevocationLists {
         Err(NO_TLS.to_owned())
     }
 
-    /// What the lists say.
+    /// The content of the lists.
     pub const fn all(&self) -> &[RevocationList] {
         match self.0 {}
     }

@@ -6,7 +6,7 @@
 //! spelled it.
 //!
 //! All fields are written here, except for a few of the client's, which say who it is or what it
-//! can show its user.
+//! can display.
 
 use super::super::fields::{Fields, Nominated, is_named, write_line};
 use super::super::head::{RequestHead, ResponseHead};

@@ -16,7 +16,7 @@ struct Lists {
     /// The encoded lists, without those that a newer one replaces. If several cover a certificate,
     /// the library uses the first.
     encoded: Vec<CertificateRevocationListDer<'static>>,
-    /// What they say, in the same order.
+    /// Their content, in the same order.
     told: Vec<RevocationList>,
 }
 
@@ -71,7 +71,7 @@ impl RevocationLists {
         Ok(RevocationLists(Arc::new(lists)))
     }
 
-    /// What they say.
+    /// The content of the lists.
     pub fn all(&self) -> &[RevocationList] {
         &self.0.told
     }

@@ -313,7 +313,7 @@ mod tests {
             params.not_after = date_time_ymd(2051, 12, 31);
         });
         let read = Certificate::read(&der).unwrap();
-        assert_eq!(read.names, ["a.example", "*.b.example", "c.example"], "no address is a name");
+        assert_eq!(read.names, ["a.example", "*.b.example", "c.example"], "no addresses");
         let days = read.valid.map(date::day);
         assert_eq!(days, ["2024-02-29", "2051-12-31"]);
         assert_eq!(read.issuer, read.subject);
