@@ -91,7 +91,7 @@ impl LocalReply {
 
     /// Passes on an auth server's refusal. All other fields of the reply come from the auth server.
     pub const fn not_let_in(status: u16) -> LocalReply {
-        let what = "auth.url did not let it in";
+        let what = "the auth server refused it";
         let reply = LocalReply::refused(Cause::AuthRefused, status, what);
         LocalReply { fields: &[], retry_after: None, close: false, ..reply }
     }
@@ -118,7 +118,7 @@ impl LocalReply {
 
     /// Refuses a request because it exceeds a rate.
     pub const fn over_rate(cause: Cause, exceeded: Exceeded) -> LocalReply {
-        let what = "requests come faster than they may";
+        let what = "requests come faster than the limit";
         let reply = LocalReply::over_quota(cause, what);
         LocalReply { retry_after: Some(exceeded.wait), exceeded: Some(exceeded), ..reply }
     }
@@ -130,7 +130,7 @@ impl LocalReply {
 
     /// Ends an exchange that has no response yet and whose client is no longer allowed in.
     pub const fn revoked(lost: Lost) -> LocalReply {
-        LocalReply::new(403, Why::Revoked(lost), "it may not come in any more")
+        LocalReply::new(403, Why::Revoked(lost), "it is no longer allowed")
     }
 
     /// Refuses a request whose body is longer than `api` allows.
@@ -196,7 +196,7 @@ impl LocalReply {
                 Lost::Key => None,
                 Lost::Certificate => Some("This certificate is not valid here."),
                 Lost::KeyOrCertificate => Some("This key or certificate is not valid here."),
-                Lost::Consent => Some("This request may not come in any more."),
+                Lost::Consent => Some("Access was withdrawn."),
             };
         }
         let Why::Refused(cause) = self.why else { return None };
@@ -204,11 +204,11 @@ impl LocalReply {
         if is_of_upstream && matches!(self.status, 408 | 429 | 500) {
             Some("The upstream server cannot serve this now; try again later.")
         } else if matches!(cause, Cause::AuthRefused) {
-            Some("Whoever decides who may come in did not let this request in.")
+            Some("Access was denied.")
         } else if matches!(cause, Cause::HttpOnTlsPort) {
-            Some("This port speaks HTTPS, and the request came as plain HTTP; use https://.")
+            Some("This port expects HTTPS, but the request was plain HTTP; use https://.")
         } else if matches!(cause, Cause::Allow | Cause::Deny) {
-            Some("Clients of this address are not served here.")
+            Some("Clients from this address are not served here.")
         } else if matches!(cause, Cause::AllowedOrigins) {
             Some("Pages of this origin may not send requests here.")
         } else if matches!(cause, Cause::NoCertificate) {

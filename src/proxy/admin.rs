@@ -173,7 +173,7 @@ impl<N: Net> Proxy<N> {
             Err(answer) => answer,
             Ok(Ask::Page) => self.page(),
             Ok(Ask::Events) => return self.begin_live(key, now),
-            Ok(Ask::Health) if self.shared.loops == 1 => Answer::text(200, "The loop turns."),
+            Ok(Ask::Health) if self.shared.loops == 1 => Answer::text(200, "OK."),
             Ok(Ask::Health) => {
                 return self.pass_to_shell(key, ShellCommand::Inquire(Inquiry::Health), now);
             }

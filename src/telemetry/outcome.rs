@@ -129,7 +129,7 @@ impl Outcome {
                 Some("the certificate of its client expired within an unfinished event")
             }
             Outcome::Revoked => {
-                Some("its key or certificate was revoked, or auth.url lets it in no more")
+                Some("its key or certificate was revoked, or the auth server withdrew its access")
             }
             Outcome::Removed => Some("its api was removed"),
             Outcome::Drained => Some("drain.answers or drain.window is over"),

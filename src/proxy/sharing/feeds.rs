@@ -313,7 +313,7 @@ fn note_gap(exchange: &Exchange, log: &Log) {
 
 /// Refuses a client whose last event is no longer held.
 const fn end_at_gap() -> Action {
-    let what = "the last event that the client has seen is not held any more";
+    let what = "the client's last event is no longer held";
     Action::ReplyWithRetry(LocalReply::refused(Cause::OnGap, 410, what))
 }
 

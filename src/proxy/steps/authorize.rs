@@ -56,7 +56,7 @@ pub(crate) fn ask<N: Net>(step: &mut Step<'_, N>, question: Rc<[u8]>) -> Next {
 
 /// Refuses a request whose api was removed while it was being received.
 const fn refuse_unasked() -> Next {
-    let what = "there is nobody to ask whether it may come in";
+    let what = "there is no auth server to ask";
     Next::Do(Action::Reply(LocalReply::not_judged(Cause::AuthUnavailable, what)))
 }
 

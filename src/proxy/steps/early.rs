@@ -41,7 +41,7 @@ pub(crate) fn answer<N: Net>(step: &mut Step<'_, N>) -> Next {
         step.exchange.allow_early_answer(false);
         return Next::Moved;
     }
-    log::debug!("the upstream takes its time; answering early");
+    log::debug!("no upstream response yet; answering early");
     streams::begin_with_own_head(step);
     step.exchange.enter_with_source(Stage::Early);
     if let Some(stats) = &step.exchange.record.stats {

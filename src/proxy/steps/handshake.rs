@@ -89,7 +89,7 @@ fn failed<N: Net>(
 
 /// Ends a connection whose handshake did not finish in time.
 pub(crate) fn time_out<N: Net>(session: &Session, shared: &mut Shared<N>) -> Next {
-    note(session, shared, Handshake::Timeout, "it was not over in time");
+    note(session, shared, Handshake::Timeout, "it did not finish in time");
     Next::Close
 }
 

@@ -113,7 +113,7 @@ impl<N: Net> Proxy<N> {
                 } else {
                     format!("auth.url answered {status}")
                 };
-                let text = format!("a recheck decided nothing: {why}, api {name}");
+                let text = format!("a recheck gave no verdict: {why}, api {name}");
                 telemetry.log.log(log::Level::Warn, name, "auth.recheck failed", &text);
                 schedule(exchange, config, apis, random, now);
             }

@@ -268,7 +268,7 @@ fn who_speaks_something_else_is_told() {
     let mut plain = Line::to(served.address);
     plain.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
     assert_eq!(plain.response().first_line, "HTTP/1.1 400 Bad Request");
-    let told = "This port speaks HTTPS, and the request came as plain HTTP; use https://.\n";
+    let told = "This port expects HTTPS, but the request was plain HTTP; use https://.\n";
     assert_eq!((plain.rest().as_str(), plain.end()), (told, End::Closed));
     let refused = served.client().of_h2_only().connect(served.address);
     let alert = refused.err().unwrap().to_string();
