@@ -109,9 +109,7 @@ pub(super) const TYK: &Hints = &[
     (&["enable_analytics", "analytics_config", "do_not_track"], LEFT_OUT),
     (&["uptime_tests"], Key("api.health_path")),
     (&["circuit_breakers"], Key("api.max_fails")),
-    (&["allowed_ips", "enable_ip_whitelisting"], Key("api.allow")),
-    (&["blacklisted_ips", "enable_ip_blacklisting"], Key("api.deny")),
-    (&["health_check", "session_lifetime", "tags", "enable_context_vars"], LEFT_OUT),
+    (&["session_lifetime", "tags", "enable_context_vars"], LEFT_OUT),
 ];
 
 /// Wrong keys that people write in a key file.
