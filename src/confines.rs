@@ -114,11 +114,11 @@ fn within(allowed: &[Known], path: &Path, [name, replace]: [&str; 2]) -> io::Res
     REFUSED.fetch_add(1, Ordering::Relaxed);
     Err(io::Error::other(if is_named {
         format!(
-            "in a folder that is another one than at the start, which the sandbox does not let \
-            through; {replace}"
+            "in a folder that was replaced after the start, which the sandbox does not allow; \
+            {replace}"
         )
     } else {
-        format!("outside of what the sandbox lets through, which is decided at the start; {name}")
+        format!("outside the folders that the sandbox allows, which are fixed at the start; {name}")
     }))
 }
 

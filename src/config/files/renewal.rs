@@ -454,8 +454,8 @@ mod tests {
         let server = tls.server.clone();
         assert!(look(&mut tls).is_empty());
         folder.replace("tickets", "QUJD\n");
-        let wrong = "tls.session_tickets: tickets: line 1 is no key of 32 to 1024 bytes; `openssl \
-            rand -base64 48` makes one";
+        let wrong = "tls.session_tickets: tickets: line 1 is not a key of 32 to 1024 bytes; \
+            `openssl rand -base64 48` makes one";
         assert_eq!(look(&mut tls), [wrong]);
         assert!(look(&mut tls).is_empty(), "it is reported once");
         assert_eq!(tls.server, server);

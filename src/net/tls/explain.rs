@@ -54,7 +54,7 @@ pub(super) fn sentence(error: &Error) -> String {
         Error::InvalidCertRevocationList(wrong) => {
             format!("the revocation list for its certificate cannot be used: {}", about_list(wrong))
         }
-        Error::NoCertificatesPresented => "it has shown no certificate".to_owned(),
+        Error::NoCertificatesPresented => "it presented no certificate".to_owned(),
         Error::AlertReceived(alert) => format!("it ended the handshake with the alert {alert:?}"),
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
@@ -71,7 +71,7 @@ pub(super) fn sentence(error: &Error) -> String {
         Error::PeerMisbehaved(how) => format!("it broke the rules of TLS ({how:?})"),
         Error::PeerSentOversizedRecord => "it sent a record that is too long".to_owned(),
         Error::DecryptError => {
-            "what it sent cannot be decrypted, so it was changed on the way".to_owned()
+            "what it sent cannot be decrypted, so it was changed in transit".to_owned()
         }
         other => other.to_string().lines().collect::<Vec<_>>().join("; "),
     }
@@ -126,7 +126,7 @@ fn about_certificate(wrong: &CertificateError) -> String {
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "is signed in a way that is not accepted, such as with SHA-1".to_owned()
+            "is signed with an algorithm that is not accepted, such as SHA-1".to_owned()
         }
         CertificateError::NotValidForName => "is for other names".to_owned(),
         CertificateError::InvalidPurposeContext { required, .. } => {
@@ -135,7 +135,7 @@ fn about_certificate(wrong: &CertificateError) -> String {
                 ExtendedKeyPurpose::ServerAuth => "a server",
                 ExtendedKeyPurpose::Other(_) => "this peer",
             };
-            format!("may not be shown by {who} (extendedKeyUsage)")
+            format!("may not be presented by {who} (extendedKeyUsage)")
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             // The library says `DnsName("a.example")`.
@@ -146,7 +146,7 @@ fn about_certificate(wrong: &CertificateError) -> String {
         }
         // The default of openssl.
         CertificateError::Other(error) if error.0.to_string() == "CaUsedAsEndEntity" => {
-            "is that of an authority, so it cannot be shown by itself (basicConstraints: CA:TRUE)"
+            "is a CA certificate, which cannot be presented by itself (basicConstraints: CA:TRUE)"
                 .to_owned()
         }
         // What openssl issues for a request if it is given no extensions.
@@ -230,8 +230,8 @@ mod tests {
             (CertificateError::NotValidForName, wrong_name, "is for other names"),
             (CertificateError::BadEncoding, bad, "cannot be read"),
             (CertificateError::Revoked, TlsFault::Revoked, "was revoked"),
-            (purpose, bad, "may not be shown by a client (extendedKeyUsage)"),
-            (signed, bad, "is signed in a way that is not accepted, such as with SHA-1"),
+            (purpose, bad, "may not be presented by a client (extendedKeyUsage)"),
+            (signed, bad, "is signed with an algorithm that is not accepted, such as SHA-1"),
             // We never request that.
             (CertificateError::InvalidOcspResponse, bad, "is not accepted: InvalidOcspResponse"),
         ] {
@@ -285,7 +285,7 @@ mod tests {
             (
                 Error::DecryptError,
                 other,
-                "what it sent cannot be decrypted, so it was changed on the way",
+                "what it sent cannot be decrypted, so it was changed in transit",
             ),
             (Error::PeerSentOversizedRecord, other, "it sent a record that is too long"),
             // Our own mistake.
@@ -304,7 +304,7 @@ mod tests {
         let mut roots = RootCertStore::empty();
         roots.add(own.der().clone()).unwrap();
         let error = judged(own.der(), roots);
-        let text = "its certificate is that of an authority, so it cannot be shown by itself \
+        let text = "its certificate is a CA certificate, which cannot be presented by itself \
             (basicConstraints: CA:TRUE)";
         assert_eq!((error.fault, error.text.as_str()), (TlsFault::BadCertificate, text));
     }

@@ -56,8 +56,8 @@ impl Pair {
         })?;
         if let Some(n) = out_of_order {
             return Err(PairError::Certificate(format!(
-                "certificate {n} in it is not of the issuer of the one in front; behind the first \
-                one has to stand the one of its issuer, and so on"
+                "certificate {n} in it is not the issuer of the one before it; each has to be \
+                followed by that of its issuer"
             )));
         }
         Ok(Pair(Arc::new(Inner { key: Arc::new(key), names, valid, is_alone })))
@@ -180,7 +180,7 @@ mod tests {
         }
         for (key, wrong) in [
             (&*own, "no private key in it: "),
-            (encrypted, "it is encrypted, and there is nobody to ask for the passphrase; "),
+            (encrypted, "it is encrypted, and nobody can be asked for the passphrase; "),
             (&other, "it is not the key of the certificate"),
         ] {
             let Err(PairError::Key(what)) = read(&own, key) else { panic!("{wrong}") };

@@ -42,7 +42,7 @@ pub(super) fn key_in(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
         // There are two ways to say so: in the first line, and in one after it.
         let is_encrypted = pem.windows(9).any(|text| text == b"ENCRYPTED");
         if is_encrypted {
-            return "it is encrypted, and there is nobody to ask for the passphrase; write it \
+            return "it is encrypted, and nobody can be asked for the passphrase; write it \
                 without one: openssl pkey -in OLD -out NEW"
                 .to_owned();
         }

@@ -38,10 +38,12 @@ impl TicketKeys {
                 return wrong("is not base64; write a line of `openssl rand -base64 48`");
             };
             if !LENGTHS.contains(&key.len()) {
-                return wrong("is no key of 32 to 1024 bytes; `openssl rand -base64 48` makes one");
+                return wrong(
+                    "is not a key of 32 to 1024 bytes; `openssl rand -base64 48` makes one",
+                );
             }
             if keys.contains(&key) {
-                return wrong("is a key that stands above it, too");
+                return wrong("repeats a key above");
             }
             if keys.len() == KEYS_MAX {
                 return wrong("is one key too many: 64 are possible");
@@ -86,9 +88,9 @@ mod tests {
             check(empty, "no key in it; ");
         }
         check(&format!("{one}\nsecret!\n"), "line 2 is not base64; ");
-        check(&format!("{one}\n{}\n", line(3, 31)), "line 2 is no key of 32 to 1024 bytes; ");
-        check(&line(3, 1025), "line 1 is no key of 32 to 1024 bytes; ");
-        check(&format!("{one}\n\n{one}"), "line 3 is a key that stands above it, too");
+        check(&format!("{one}\n{}\n", line(3, 31)), "line 2 is not a key of 32 to 1024 bytes; ");
+        check(&line(3, 1025), "line 1 is not a key of 32 to 1024 bytes; ");
+        check(&format!("{one}\n\n{one}"), "line 3 repeats a key above");
         let many: String = (0..65).map(|byte| line(byte, 32) + "\n").collect();
         check(&many, "line 65 is one key too many: 64 are possible");
     }

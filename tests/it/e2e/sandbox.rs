@@ -110,7 +110,7 @@ fn a_reload_that_names_what_is_outside_is_refused() {
     if !is_confined(&mut program, "e2e::sandbox::a_reload_that_names_what_is_outside_is_refused") {
         return;
     }
-    let outside_of = "outside of what the sandbox lets through, which is decided at the start; ";
+    let outside_of = "outside the folders that the sandbox allows, which are fixed at the start; ";
     let restart = format!("{outside_of}name its folder in server.sandbox_folders, and restart");
     let socket = format!("unix:{}/socket", outside.as_str());
     let secured = format!("http://{}", origin.address());
@@ -166,8 +166,8 @@ fn another_folder_in_the_place_of_one_is_told_of() {
     fs::write(at("conf/a.toml"), text).unwrap();
     program.signal("HUP");
     program.logs(
-        "cannot read the file: in a folder that is another one than at the start, which the \
-        sandbox does not let through; restart; server.sandbox_folders may name the one above it",
+        "cannot read the file: in a folder that was replaced after the start, which the \
+        sandbox does not allow; restart; server.sandbox_folders may name the one above it",
     );
     let admin = program.says("admin listener on http://");
     let mut operator = Line::to(admin.trim_end_matches('/').parse().unwrap());

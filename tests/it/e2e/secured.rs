@@ -288,7 +288,7 @@ fn a_client_may_have_to_show_a_certificate() {
     let shows = |pair: &Pair| Client::new(&served.authority, &[&version::TLS13], Some(pair));
     drop(served.stream(&shows(&clients.issue("client"))));
     for (client, why) in [
-        (served.client(), "it has shown no certificate (certificate)"),
+        (served.client(), "it presented no certificate (certificate)"),
         (shows(&Authority::new().issue("client")), "not trusted (certificate_issuer)"),
         (shows(&clients.issue_from_to("client", 2000, 2001)), "(certificate_expired)"),
     ] {

@@ -73,7 +73,7 @@ fn a_restart_and_a_new_key_forget_nobody() {
         assert_eq!(greet(&client, address), HandshakeKind::Resumed, "with a former key");
         // What is wrong changes nothing, and is shown to nobody.
         replace(&keys, &(key('B') + "c2VjcmV0\n"));
-        program.logs("line 2 is no key of 32 to 1024 bytes; ");
+        program.logs("line 2 is not a key of 32 to 1024 bytes; ");
         assert_eq!(greet(&client, address), HandshakeKind::Resumed, "with the new key");
         replace(&keys, &key('B'));
         program.logs("was read again");
