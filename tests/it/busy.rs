@@ -1,5 +1,5 @@
-//! Deadlines that are promises of ours, not judgements on a peer, hold for the busiest session
-//! too: one that has something to move whenever it is looked at, and so never comes to rest.
+//! Deadlines that are promises of the proxy, and not timeouts of a peer, also hold for the busiest
+//! session: one that can make progress in every turn and so is never blocked.
 
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
@@ -17,7 +17,8 @@ fn world() -> (World, Peer) {
     (world, client)
 }
 
-/// Ten seconds pass in which something happens all the time. True when the proxy closed before.
+/// Lets ten seconds pass in which something happens all the time. True if the proxy closes the
+/// client's connection in that time.
 fn closes(world: &mut World, client: Peer, mut happens: impl FnMut(&mut World)) -> bool {
     (0..10_000).any(|_| {
         happens(world);
@@ -39,10 +40,10 @@ fn a_drain_ends_a_busy_response() {
         world.net().send(origin, &[b'x'; 1000]);
         world.net().hear(client, usize::MAX);
     };
-    assert!(!closes(&mut world, client, goes_on), "it closes without a reason");
+    assert!(!closes(&mut world, client, goes_on), "closed without a reason");
     let deadline = world.now.after(Duration::from_secs(5));
     world.drain_within(Duration::from_secs(5));
-    assert!(closes(&mut world, client, goes_on), "it goes on after the drain window");
+    assert!(closes(&mut world, client, goes_on), "still open after the drain window");
     assert!(world.now >= deadline, "the drain window was cut short");
 }
 
@@ -52,10 +53,10 @@ fn a_client_that_goes_on_talking_is_closed_all_the_same() {
     world.net().send(client, b"nonsense\r\n\r\n");
     world.settle().unwrap();
     let goes_on = |world: &mut World| _ = world.net().send(client, &[b'x'; 1000]);
-    assert!(closes(&mut world, client, goes_on), "it is listened to for ever");
+    assert!(closes(&mut world, client, goes_on), "still open");
 }
 
-/// A stream of which there is always more, asked for by a client, with `keys` for its api.
+/// A stream that always has more data, and its client. `keys` are added to its api.
 fn busy_stream(keys: &str) -> (World, Peer, Peer) {
     let portions = Portions { steps_per_turn: 1, ..Portions::default() };
     let config = Config::parse("x.toml", &format!("{PLAIN}{keys}")).unwrap();
@@ -78,7 +79,7 @@ fn a_busy_stream_ends_at_its_age() {
         world.net().send(origin, b"data: abc\n\ndata: abc\n\n");
         world.net().hear(client, usize::MAX);
     };
-    assert!(closes(&mut world, client, goes_on), "it is ten seconds old, and still there");
+    assert!(closes(&mut world, client, goes_on), "still open after ten seconds");
 }
 
 #[test]
@@ -97,14 +98,14 @@ fn a_busy_stream_ends_between_events_in_a_drain() {
         }
         hear(world);
     };
-    assert!(closes(&mut world, client, goes_on), "it is still there");
+    assert!(closes(&mut world, client, goes_on), "still open");
     while let Heard::Bytes(bytes) = world.net().hear(client, usize::MAX) {
         heard.extend(bytes);
     }
     assert!(heard.ends_with(b"0\r\n\r\n"), "cut: {}", heard.escape_ascii());
 }
 
-/// Turns until the operator, who asks for a sign of life, has it.
+/// The number of turns until an operator's health request is answered.
 fn turns_until_answered(world: &mut World, operator: Peer) -> usize {
     world.net().send(operator, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let answered = |world: &mut World| {
@@ -114,8 +115,7 @@ fn turns_until_answered(world: &mut World, operator: Peer) -> usize {
     1 + (0..1000).position(|_| answered(world)).unwrap()
 }
 
-/// Whoever comes by another listener does not wait until a crowd is in, and least of all the
-/// operator.
+/// A crowd at one listener does not delay clients of another listener, least of all the operator.
 #[test]
 fn a_crowd_at_one_listener_delays_nobody_else() {
     let portions = Portions { arrivals_per_turn: 1, ..Portions::default() };
@@ -134,11 +134,11 @@ fn a_crowd_at_one_listener_delays_nobody_else() {
         world.turn().unwrap();
         matches!(world.net().hear(listener, usize::MAX), Heard::Bytes(_))
     });
-    assert!(heard, "the demo's client waits for the crowd");
+    assert!(heard, "the demo's client waits behind the crowd");
 }
 
-/// While hundreds of clients arrive with a request, an open stream has each event in the turn in
-/// which it comes, and no turn does more than a little for those who arrive.
+/// While hundreds of clients arrive with a request, each event of an open stream is relayed in the
+/// turn in which it comes, and no turn does more than a little work for arrivals.
 #[test]
 fn a_storm_of_arrivals_keeps_no_open_stream_waiting() {
     let (mut world, client, origin) = busy_stream("");
@@ -163,8 +163,8 @@ fn a_storm_of_arrivals_keeps_no_open_stream_waiting() {
     }
 }
 
-/// While hundreds of clients leave their streams, an open one has each event in the turn in which
-/// it comes, and no turn closes more than a few.
+/// While hundreds of clients leave their streams, each event of an open stream is relayed in the
+/// turn in which it comes, and no turn closes more than a few streams.
 #[test]
 fn a_crowd_that_leaves_keeps_no_open_stream_waiting() {
     let (mut world, client, origin) = busy_stream("");
@@ -191,10 +191,10 @@ fn a_crowd_that_leaves_keeps_no_open_stream_waiting() {
         assert!(left <= now + few, "turn {turn} closes {}", left - now);
         left = now;
     }
-    assert_eq!(left, 1, "of those who have left");
+    assert_eq!(left, 1, "streams of clients that have left");
 }
 
-/// Where no stream has anything to do, turns are longer, and there are fewer of them.
+/// If no stream has anything to do, more clients are accepted in each turn.
 #[test]
 fn a_storm_of_arrivals_takes_few_turns_where_no_stream_waits() {
     let (mut world, client, _origin) = busy_stream("");
@@ -208,12 +208,13 @@ fn a_storm_of_arrivals_takes_few_turns_where_no_stream_waits() {
         world.proxy.in_use().1 == 301
     };
     let turns = (0..1000).position(|_| arrived(&mut world)).unwrap();
-    // Accepting, its head, and what follows the connection, for each.
+    // Each client takes three steps: accepting it, reading its head, and going on once its upstream
+    // is connected.
     let steps = 300 * 3 / Portions::default().arrivals_per_turn;
     assert!(turns < steps + 10, "{turns} turns");
 }
 
-/// Accepting rests for clients when there is no descriptor, and not for the operator.
+/// If there is no descriptor left, accepting pauses for clients, but not for the operator.
 #[test]
 fn an_operator_comes_in_while_accepting_rests() {
     let config = Config::parse("x.toml", &format!("{PLAIN}\n[admin]\n")).unwrap();
@@ -232,8 +233,8 @@ fn an_operator_comes_in_while_accepting_rests() {
     assert!(matches!(world.net().hear(client, usize::MAX), Heard::Bytes(_)));
 }
 
-/// Who has left while the shell works for it makes room for the next operator, and who waits for
-/// its answer does not.
+/// An operator that has left while the shell works on its command makes room for the next one. An
+/// operator that is still waiting does not.
 #[test]
 fn an_operator_who_has_left_keeps_no_other_one_out() {
     let config = Config::parse("x.toml", &format!("{PLAIN}\n[admin]\n")).unwrap();
@@ -249,10 +250,10 @@ fn an_operator_who_has_left_keeps_no_other_one_out() {
     world.settle().unwrap();
     let late = asks(&mut world);
     world.settle().unwrap();
-    assert!(world.net().closed(late), "there is no room for it");
+    assert!(world.net().closed(late), "there was room for it");
     world.net().leave(operators[3]);
     world.settle().unwrap();
-    assert!(!world.net().closed(operators[3]), "it might read its answer");
+    assert!(!world.net().closed(operators[3]), "closed although it may still read its response");
     let next = world.net().client(ListenerId(2), None).unwrap();
     turns_until_answered(&mut world, next);
     assert!(world.net().closed(operators[3]));

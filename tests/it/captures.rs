@@ -1,8 +1,9 @@
-//! What real servers have sent (`tests/captures`), cut anywhere: clients get the body that Python's
-//! `http.client` finds in it, byte by byte, and a cut where that finds one.
+//! Responses recorded from real servers (`tests/captures`), split at any place. Clients get the
+//! same body that Python's `http.client` reads from the recording, byte by byte, and see a
+//! truncated body where it does.
 //!
-//! `tests/interop/capture` takes these files down. Heads stay out of it: what becomes of those is
-//! shown by the golden transcripts.
+//! `tests/interop/capture` records these files. Heads are not compared here; the golden transcripts
+//! show how they are rewritten.
 
 use crate::sim::message::{Body, Head};
 use millstream::Config;
@@ -17,28 +18,28 @@ use std::time::Duration;
 
 const ORIGIN: &str = "10.0.0.1:80";
 
-/// A response that a server has sent.
+/// A response recorded from a server.
 struct Capture {
-    /// The server, and what it was asked for.
+    /// The server, and the request.
     name: String,
     method: String,
     status: String,
-    /// The bytes as they were sent. Behind them the connection ended, or could be used again.
+    /// The bytes as they were sent. After them the connection was closed, or could be reused.
     wire: Vec<u8>,
     body: Vec<u8>,
-    /// The server left within the body, and its client can tell.
+    /// True if the server closed within the body, and its client can tell.
     cut: bool,
 }
 
 impl Capture {
-    /// True exactly when it is an event stream whose bytes are understood on the way.
+    /// True if it is an event stream that is not compressed, so heartbeats may be inserted.
     fn takes_comments(&self) -> bool {
         let head = String::from_utf8_lossy(&self.wire).to_ascii_lowercase();
         head.contains("content-type: text/event-stream") && !head.contains("\ncontent-encoding:")
     }
 }
 
-/// All captures in a file. A line that is not indented says what those behind it are.
+/// All captures in a file. A line that is not indented describes the lines after it.
 fn captures(file: &Path) -> Vec<Capture> {
     let text = fs::read_to_string(file).unwrap();
     let server = file.file_stem().unwrap().to_string_lossy();
@@ -90,18 +91,18 @@ fn unescape(text: &str, bytes: &mut Vec<u8>) {
     }
 }
 
-/// How a client's side ended.
+/// How the body that a client received ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Whole,
     Cut,
 }
 
-/// One proxy, through which captures go one after the other, each over connections of its own.
+/// A proxy through which captures are replayed one after the other, each over its own connections.
 struct Stage {
     world: World,
     origin: SocketAddr,
-    /// What passes behind each piece that comes.
+    /// How much time passes after each piece.
     pause: Duration,
 }
 
@@ -118,7 +119,7 @@ impl Stage {
         Stage { world, origin, pause: Duration::ZERO }
     }
 
-    /// What a client gets when the response comes in these pieces.
+    /// Returns what a client receives if the response arrives in these pieces.
     fn play(&mut self, capture: &Capture, version: &str, cuts: &[usize]) -> (Head, Vec<u8>, End) {
         let client = self.world.net().client(ListenerId(0), None).unwrap();
         let method = &capture.method;
@@ -150,7 +151,7 @@ impl Stage {
         decode(&capture.method, heard, reset)
     }
 
-    /// Adds what has come; true for a reset.
+    /// Appends what has arrived. True after a reset.
     fn hear(&mut self, client: Peer, heard: &mut Vec<u8>) -> bool {
         loop {
             match self.world.net().hear(client, usize::MAX) {
@@ -162,8 +163,8 @@ impl Stage {
     }
 }
 
-/// The last head, for interim responses may stand before it, and the body, by a reader that shares
-/// no code with the proxy.
+/// Parses a head, skipping interim responses, and its body. The reader shares no code with the
+/// proxy.
 fn decode(method: &str, mut wire: Vec<u8>, reset: bool) -> (Head, Vec<u8>, End) {
     let head = loop {
         let head = Head::parse(&wire).unwrap().expect("a head");
@@ -186,8 +187,8 @@ fn decode(method: &str, mut wire: Vec<u8>, reset: bool) -> (Head, Vec<u8>, End) 
     (head, bytes, if whole { End::Whole } else { End::Cut })
 }
 
-/// The versions of HTTP that clients ask in, and where the response is cut for each: nowhere,
-/// behind each `step` bytes, and at places that differ from capture to capture.
+/// The HTTP versions of the request, and where the response is split for each: nowhere, after every
+/// `step` bytes, and at random places.
 fn ways(capture: &Capture, step: usize, rng: &mut Rng) -> Vec<(&'static str, Vec<usize>)> {
     let length = capture.wire.len();
     let steps = (rng.size(1, step)..length).step_by(step).collect();
@@ -215,7 +216,7 @@ fn unbroken() -> Vec<Capture> {
     captures
 }
 
-/// `same` compares a body that a client got with the one that it should have got.
+/// Replays all captures. `same` compares the body that a client received with the expected one.
 fn replay(
     mut stage: Stage,
     captures: &[Capture],
@@ -241,7 +242,7 @@ fn replay(
     assert!(wrong.is_empty(), "{} differ, of them\n{some}", wrong.len());
 }
 
-/// Every byte, and no other.
+/// The bodies are the same, byte by byte.
 fn bytes(capture: &Capture, body: &[u8]) -> bool {
     capture.body == body
 }
@@ -251,7 +252,7 @@ fn as_they_come() {
     replay(Stage::new("", "heartbeat = '0s'", Faults::NONE), &all(), 1, bytes);
 }
 
-/// Without heartbeats no silence brings any byte of ours, however long it is.
+/// Without heartbeats the proxy adds no byte, however long an upstream is silent.
 #[test]
 fn as_they_come_late() {
     let waits = "response_timeout = '0s'\nidle_timeout = '0s'\nheartbeat = '0s'";
@@ -260,15 +261,15 @@ fn as_they_come_late() {
     replay(stage, &all(), 9, bytes);
 }
 
-/// An event that breaks does not pass.
+/// Incomplete events are not relayed, so truncated captures are left out.
 #[test]
 fn by_whole_events() {
     let stage = Stage::new("flush_interval = '10ms'", "heartbeat = '0s'", Faults::NONE);
     replay(stage, &unbroken(), 3, bytes);
 }
 
-/// What breaks would be asked for again. So is what ends within an event, if nobody has announced
-/// that end.
+/// Truncated streams would be resumed, and so would one that ends within an event without a length
+/// or a last chunk that says so. They are left out.
 #[test]
 fn while_they_could_be_resumed() {
     let stage = Stage::new("", "heartbeat = '0s'\nresume = true", Faults::NONE);
@@ -283,8 +284,8 @@ fn over_a_bad_network() {
     replay(Stage::new("", "heartbeat = '0s'", faults), &all(), 3, bytes);
 }
 
-/// With a heartbeat behind each piece, wherever one may go, every reader sees the same events; and
-/// where none may go, the same bytes.
+/// With heartbeats inserted wherever they may be, every client sees the same events. Where none may
+/// be inserted, every client gets the same bytes.
 #[test]
 fn with_heartbeats() {
     let waits = "response_timeout = '0s'\nidle_timeout = '0s'\nheartbeat = '1s'";
@@ -301,18 +302,18 @@ fn with_heartbeats() {
                 body == capture.body
             }
         });
-        assert!(beats > 1000, "only {beats} bytes were put in");
+        assert!(beats > 1000, "only {beats} bytes were inserted");
     }
 }
 
-/// The events that a browser makes of a stream, and what it is told of reconnection (WHATWG HTML,
+/// The events that a browser dispatches for a stream, and its reconnection times (WHATWG HTML,
 /// section 9.2.6).
 fn dispatched(body: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(body).replace("\r\n", "\n").replace('\r', "\n");
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let (mut events, mut id) = (Vec::new(), String::new());
     let (mut kind, mut data) = (String::new(), String::new());
-    // What is behind the last line end is no line.
+    // Whatever follows the last line end is discarded.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     for line in whole.split('\n') {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));

@@ -1,9 +1,8 @@
-//! What configurations, dashboards and scripts are written against: names that stay, in
-//! `tests/compatibility`. What is new is added to these lists by `make golden`; nothing takes
-//! anything away.
+//! The names that configurations, dashboards and scripts depend on (`tests/compatibility`). New
+//! names are added to these lists by `make golden`, and none is ever removed.
 //!
-//! They are taken from what a user sees: from the manual, the file with every key, and what the
-//! transcripts hear. docs/compatibility.md is the promise.
+//! The names are taken from what users see: the manual, the file with every key, and the output in
+//! the transcripts. docs/compatibility.md has the promise.
 
 use crate::golden;
 use crate::manual::{keys_of_file, keys_of_key_file};
@@ -42,7 +41,7 @@ fn nothing_disappears() {
     }
 }
 
-/// Keys with their defaults. Without one, what stands there is only an example.
+/// Keys with their defaults. A key without a default has only an example as its value.
 fn keys() -> Names {
     let keys = keys_of_file().into_iter().chain(keys_of_key_file());
     let lines = keys.map(|(key, default)| match default {
@@ -70,7 +69,7 @@ fn words() -> Names {
     words
 }
 
-/// Families with their types, and each label with its family.
+/// Metric families with their types, and labels with their families.
 fn metrics(transcripts: &str) -> Names {
     let mut found = Names::new();
     for line in transcripts.lines().map(str::trim_start) {
@@ -92,7 +91,7 @@ fn is_of_name(c: char) -> bool {
     c.is_ascii_lowercase() || c == '_'
 }
 
-/// Those of lines of the access log, and those of `/streams`.
+/// Fields of access log lines, and fields of `/streams`.
 fn fields(transcripts: &str) -> Names {
     let mut found = Names::new();
     for line in transcripts.lines() {
@@ -100,7 +99,8 @@ fn fields(transcripts: &str) -> Names {
         if event.starts_with('{') {
             found.extend(json_names(event).map(|name| format!("access {name}")));
         } else if event.starts_with("event=") {
-            // Those that log.fields adds come last, and are whatever it names.
+            // The fields that log.fields adds come last. Their names are whatever the configuration
+            // says.
             let (event, _) = event.split_once(" http_").unwrap_or((event, ""));
             let names = event.split(' ').filter_map(|field| Some(field.split_once('=')?.0));
             let names = names.filter(|name| name.chars().all(is_of_name));
@@ -117,7 +117,7 @@ fn json_names(line: &str) -> impl Iterator<Item = &str> {
     before_colons.filter(|name| !name.is_empty() && name.chars().all(is_of_name))
 }
 
-/// Paths of the admin listener with the methods that do something there.
+/// Paths of the admin listener, with the methods that they accept.
 fn paths(transcripts: &str) -> Names {
     let (mut found, mut asked) = (Names::new(), String::new());
     for line in transcripts.lines() {

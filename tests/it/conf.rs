@@ -1,5 +1,5 @@
-//! The configuration from outside: what a file gives, what a wrong one is told, and that the files
-//! in conf/ are what they say they are.
+//! Configuration files from a user's point of view: what they configure, what errors they give, and
+//! whether the files in conf/ do what their comments say.
 
 mod access;
 mod shared;
@@ -20,7 +20,7 @@ const TLS_DEMO: &str = include_str!("../../conf/tls.toml");
 
 const WRONG: &str = include_str!("conf/wrong.txt");
 
-/// One api, in four lines: what comes after it begins in line 5.
+/// An api in four lines. Text after it begins in line 5.
 const API: &str = "\
 [[api]]
 name = 'a'
@@ -43,7 +43,7 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// All that a file says, to be compared.
+/// Everything that a configuration says, as text for comparisons.
 fn everything(config: &Config) -> String {
     let Config { server, tls, drain, log, admin, demo, apis, .. } = config;
     format!("{server:#?}\n{tls:?}\n{drain:?}\n{log:?}\n{admin:?}\n{demo:?}\n{apis:#?}")
@@ -158,8 +158,8 @@ fn defaults() {
     assert_eq!(api.target().addresses, [Address::Tcp("127.0.0.1:8000".parse().unwrap())]);
 }
 
-/// Every line of conf/millstream.toml that sets a key can go, and nothing changes; but for those
-/// that say so.
+/// Each line of conf/millstream.toml that sets a key can be removed without any effect, except
+/// where its comment says otherwise.
 #[test]
 fn the_commented_file_has_the_defaults() {
     let whole = everything(&parse(EVERY_KEY));
@@ -190,7 +190,7 @@ fn the_commented_file_has_the_defaults() {
     }
 }
 
-/// A key that is like no other is told which ones there are: the file has them all.
+/// The file has every key that the error for an unknown key lists.
 #[test]
 fn the_commented_file_has_every_key() {
     let mut asked = 0;
@@ -274,7 +274,8 @@ demo event source on http://127.0.0.1:8000/events/
     );
 }
 
-/// Whatever stops the process waits as long as a drain with the defaults takes.
+/// Service managers and orchestrators wait for the process at least as long as a drain with the
+/// defaults takes.
 #[test]
 fn stop_timeouts_are_long_enough() {
     let timeout = |text| parse(&format!("{text}\n{MINIMAL}")).drain.stop_timeout();
@@ -294,7 +295,7 @@ fn stop_timeouts_are_long_enough() {
     }
 }
 
-/// The URL in the summary leads to the demo, and is left out where none does.
+/// The summary suggests a URL of the demo, unless there is none.
 #[test]
 fn the_summary_suggests_what_works() {
     let check = |listen: &str, api: &str, want: Option<&str>| {
@@ -361,7 +362,7 @@ fn what_a_file_can_say() {
     assert_eq!(listen, ["[::]:80", "unix:/run/m.sock"]);
     assert_eq!(config.server.flush_interval, Some(Duration::from_millis(20)));
     assert_eq!(config.server.max_connections, Some(10));
-    assert_eq!(config.server.max_target_bytes, 1024, "no more than a head");
+    assert_eq!(config.server.max_target_bytes, 1024, "it is limited to that of a head");
     assert_eq!(config.server.max_body_bytes, Some(1 << 30));
     assert_eq!(config.server.max_held_bytes, 1 << 20);
     assert_eq!((config.drain.delay, config.drain.window), (seconds(0), seconds(300)));
@@ -391,7 +392,7 @@ demo event source on http://127.0.0.1:8000/events/
     );
 }
 
-/// What tests/it/conf/wrong.txt says.
+/// The examples in tests/it/conf/wrong.txt.
 #[test]
 fn wrong_files_are_told_what_would_be_right() {
     let mut blocks = 0;
@@ -462,7 +463,8 @@ fn names_of_apis() {
     }
 }
 
-/// No text makes reading panic: each file in conf/, cut anywhere, and with any byte damaged.
+/// No text makes the parser panic. Each file in conf/ is truncated at every place, and each of its
+/// bytes is damaged.
 #[test]
 fn damaged_files_are_judged_too() {
     let mut wrong = 0;
@@ -511,8 +513,8 @@ fn without_a_file() {
     wrong("http://127.0.0.1", Some(":80"), "--listen: no IP address; ");
 }
 
-/// A name that the system refuses without asking anyone stands for one that does not exist. It
-/// stops nothing, and is told with its place.
+/// A name that the system rejects without a lookup stands for one that does not exist. It causes a
+/// warning with its place in the file, and is no error.
 #[test]
 fn what_cannot_be_resolved_is_a_warning() {
     let mut config = parse(&API.replace("127.0.0.1", "a.example"));
@@ -524,7 +526,7 @@ fn what_cannot_be_resolved_is_a_warning() {
     assert!(config.apis[0].target().addresses.is_empty());
     config.apis[0].active = false;
     resolver::resolve(&mut config);
-    assert!(config.warnings(None, 1).is_empty(), "nobody asks for it");
+    assert!(config.warnings(None, 1).is_empty(), "warned of a target that is not in use");
 }
 
 #[test]

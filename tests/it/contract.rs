@@ -1,11 +1,10 @@
-//! The contract of [`Net`], asserted of the real network and of the simulated one alike.
+//! The contract of [`Net`], tested for the real network and the simulated one.
 //!
-//! What is proved in simulated worlds holds for the program only as far as the two networks keep
-//! the same promises. So each clause here is one function over a [`World`] of either kind: real
-//! sockets on the loopback interface, or the simulator, with epoll's edges and with the bare ones,
-//! without faults and with them, plain and with TLS around it. The program's own `Conn` is in
-//! between, as it is in the proxy: it is the one that relies on the rules about drained sockets and
-//! hang-ups.
+//! What is shown in simulated worlds holds for the program only if both networks follow the same
+//! rules. So each clause is a function over a [`World`] of either kind: real sockets on the
+//! loopback interface, or the simulator, with epoll's edges and with the minimal ones, without
+//! faults and with them, plain and with TLS. As in the proxy, the program's own `Conn` is used on
+//! top of the network, because it relies on the rules about drained sockets and hang-ups.
 
 mod loopback;
 mod simulated;
@@ -21,47 +20,47 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use world::World;
 
-/// What an event of either network says.
+/// An event of either network.
 enum Told {
     Listener(ListenerId),
     Socket(Token, Ready),
 }
 
-/// A far end of a connection, by its place in the order in which they came to be.
+/// The far end of a connection, by its index in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Far(usize);
 
-/// Whose connections speak TLS.
+/// Which connections use TLS.
 #[derive(Clone, Debug)]
 enum Secured {
     Nobody,
-    /// Those to the origin: we are the client.
+    /// Those to the origin: this side is the client.
     Origin(ClientOf),
-    /// Those of clients: we are the server.
+    /// Those of clients: this side is the server.
     Clients(Server),
 }
 
-/// A network with one listener, and all that is beyond it: clients and one origin.
+/// A network with a listener, and the peers beyond it: clients and an origin.
 trait Wires {
     type Net: Net;
 
     fn net(&mut self) -> &mut Self::Net;
-    /// True exactly when an event says that a far end has hung up.
+    /// True if hang-ups are reported by events.
     fn tells_of_hang_ups(&self) -> bool;
-    /// Who is secured, and how.
+    /// Which connections use TLS, and how.
     fn secured(&self) -> &Secured {
         &Secured::Nobody
     }
-    /// Events that have come since the last time; the real network waits for some a little.
+    /// The events since the last call. The real network waits a little for some.
     fn events(&mut self) -> Vec<Told>;
-    /// A client connects. None when it is refused.
+    /// Connects a client. None if the connection is refused.
     fn client(&mut self) -> Option<Far>;
-    /// Where the origin listens, and an address at which nobody does.
+    /// Where the origin listens, and an address with no listener.
     fn origin(&self) -> SocketAddr;
     fn nobody(&self) -> SocketAddr;
     /// The next connection that has reached the origin.
     fn arrived(&mut self) -> Option<Far>;
-    /// What a far end does. `send` says how many bytes were taken.
+    /// What a far end does. `send` returns how many bytes were accepted.
     fn send(&mut self, far: Far, bytes: &[u8]) -> usize;
     fn hear(&mut self, far: Far) -> Heard;
     fn finish(&mut self, far: Far);
@@ -71,7 +70,7 @@ trait Wires {
 
 const LISTENER: ListenerId = ListenerId(0);
 
-/// Each clause, on each network.
+/// Runs each clause on each network.
 macro_rules! contract {
     ($($clause:ident)*) => {
         mod real {
@@ -169,7 +168,7 @@ fn connecting_ends_in_a_refusal<W: Wires>(world: &mut World<W>) {
     assert_eq!(refused, Err(ErrorKind::ConnectionRefused));
 }
 
-/// However the bytes are cut, and whether a read filled its buffer or not.
+/// Whatever the sizes of the pieces, and whether or not a read filled its buffer.
 fn a_read_that_blocked_is_announced<W: Wires>(world: &mut World<W>) {
     let (far, conn) = world.pair();
     for most in [1, 3, 4, 64] {
@@ -180,14 +179,15 @@ fn a_read_that_blocked_is_announced<W: Wires>(world: &mut World<W>) {
                 got.extend(world.until("bytes", |w| w.read(conn, most)).expect("more bytes"));
             }
             assert_eq!(got, bytes);
-            // Nothing is there now, and afterwards the bit says so, too.
+            // Nothing is left to read now, and the bit is cleared by the read.
             assert_eq!(world.read(conn, most), None);
             assert!(!world.conns[conn].ready.has(Ready::READ));
         }
     }
 }
 
-/// What is said with a read is so: nothing is left, and an event follows when there is more.
+/// If a read reports that the socket is drained, nothing is left, and an event follows when more
+/// arrives.
 fn a_drained_socket_has_nothing_left<W: Wires>(world: &mut World<W>) {
     let (far, conn) = world.pair();
     let sock = world.sock(conn);
@@ -211,7 +211,8 @@ fn a_drained_socket_has_nothing_left<W: Wires>(world: &mut World<W>) {
     }
 }
 
-/// What is said with a write is so: it was cut short, and an event follows when there is room.
+/// If a write reports that the socket is full, it was a partial write, and an event follows when
+/// there is room.
 fn a_full_socket_is_announced<W: Wires>(world: &mut World<W>) {
     let (far, conn) = world.pair();
     let sock = world.sock(conn);
@@ -220,11 +221,11 @@ fn a_full_socket_is_announced<W: Wires>(world: &mut World<W>) {
     world.turn();
     let mut sent = 0;
     loop {
-        assert!(sent < 1 << 28, "nothing takes that much");
+        assert!(sent < 1 << 28, "the socket never fills");
         match world.wires.net().write(sock, &piece) {
             Ok(Sent { n, full }) => {
                 sent += n;
-                assert!(!full || n < piece.len(), "all was taken");
+                assert!(!full || n < piece.len(), "all was accepted");
                 if full {
                     break;
                 }
@@ -236,12 +237,12 @@ fn a_full_socket_is_announced<W: Wires>(world: &mut World<W>) {
         }
     }
     world.conns[conn].ready.clear(Ready::WRITE);
-    // What was refused may have left all the same, if it will be offered again.
+    // If it is to be offered again, some of the rejected data may have been sent already.
     assert!(world.hear_exactly(far, sent).len() >= sent);
     world.until_ready(conn, Ready::WRITE);
 }
 
-/// What was refused is offered again, as the contract has it.
+/// What was not accepted is offered again, as the contract requires.
 fn a_write_that_blocked_is_announced<W: Wires>(world: &mut World<W>) {
     let (far, conn) = world.pair();
     let stream =
@@ -253,26 +254,27 @@ fn a_write_that_blocked_is_announced<W: Wires>(world: &mut World<W>) {
             if let Some(Written::Bytes(n)) = world.write(conn, &stream(sent, 10_000)) {
                 sent += n;
             }
-            assert!(sent < 1 << 28, "nothing takes that much");
+            assert!(sent < 1 << 28, "the socket never fills");
         }
         let bytes = world.hear_exactly(far, sent.saturating_sub(heard));
-        assert!(bytes == stream(heard, bytes.len()), "other bytes arrived than were sent");
+        assert!(bytes == stream(heard, bytes.len()), "wrong bytes arrived");
         heard += bytes.len();
     }
     world.until_ready(conn, Ready::WRITE);
     world.write_all(conn, &stream(sent, 5000));
     let bytes = world.hear_exactly(far, sent + 5000 - heard);
-    assert!(bytes == stream(heard, sent + 5000 - heard), "other bytes arrived than were sent");
+    assert!(bytes == stream(heard, sent + 5000 - heard), "wrong bytes arrived");
 }
 
-/// The sticky hang-up: an end that came with the bytes is told of once, and before they are read.
+/// The sticky hang-up: an end that arrives together with bytes is reported once, before they are
+/// read.
 fn an_end_behind_bytes_is_found<W: Wires>(world: &mut World<W>) {
     for most in [2, 5, 6, 64] {
         let (far, conn) = world.pair();
         world.wires.send(far, b"bytes");
         world.wires.finish(far);
         world.until_hung_up(conn);
-        // Whatever was still to be told has been told.
+        // No event is left to be reported.
         world.turn();
         assert_eq!(world.read_to_end(conn, most), (b"bytes".to_vec(), Read::End));
     }
@@ -281,7 +283,8 @@ fn an_end_behind_bytes_is_found<W: Wires>(world: &mut World<W>) {
     assert_eq!(world.read_to_end(conn, 64), (vec![], Read::End));
 }
 
-/// Bytes that were sent before it may be lost, but are never made up, nor is it taken for an end.
+/// Bytes sent before a reset may be lost, but no others appear, and the reset does not look like an
+/// end.
 fn a_reset_is_found<W: Wires>(world: &mut World<W>) {
     for bytes in [&b""[..], b"some bytes"] {
         let (far, conn) = world.pair();
@@ -347,7 +350,7 @@ fn a_write_after_a_reset_fails<W: Wires>(world: &mut World<W>) {
     assert_eq!(world.write(conn, b"late"), Some(Written::Broken));
 }
 
-/// Some bytes may still be taken: that nobody is there is known when they come back.
+/// Some writes may still be accepted. They fail once the peer has answered with a reset.
 fn a_write_to_a_peer_that_closed_fails_in_the_end<W: Wires>(world: &mut World<W>) {
     let (far, conn) = world.pair();
     world.wires.leave(far);
@@ -361,9 +364,9 @@ fn an_id_can_have_a_next_tenant<W: Wires>(world: &mut World<W>) {
     world.until_ready(first, Ready::READ);
     world.close(first);
     let (far, next) = world.pair();
-    assert_eq!(world.sock(first), world.sock(next), "ids are used again");
+    assert_eq!(world.sock(first), world.sock(next), "ids are reused");
     world.conns[first].ready = Ready::NONE;
     world.wires.send(far, b"new");
     assert_eq!(world.read_exactly(next, 3), b"new");
-    assert_eq!(world.conns[first].ready, Ready::NONE, "events are for the tenant");
+    assert_eq!(world.conns[first].ready, Ready::NONE, "events are for the new owner of the id");
 }

@@ -1,7 +1,7 @@
-//! What the fuzzer found worth keeping, replayed; and mutations of it, so that the properties in
-//! `millstream::testing::fuzz` are tried on new inputs without a nightly compiler.
+//! Replays inputs that the fuzzer found, and mutations of them, so the properties in
+//! `millstream::testing::fuzz` are tested with new inputs without a nightly compiler.
 //!
-//! `FUZZ_MUTATIONS=100000 cargo test --test it corpus` tries more of them than usual, and
+//! `FUZZ_MUTATIONS=100000 cargo test --test it corpus` tries more mutations than usual, and
 //! `FUZZ_INPUT=file` replays one file through the target whose test is run.
 
 use millstream::testing::fuzz::TARGETS;
@@ -9,10 +9,10 @@ use millstream::testing::rng::Rng;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How far mutations may make an input grow, in bytes.
+/// How far mutations may grow an input, in bytes.
 const GROWN_MAX: usize = 4096;
 
-/// One test a target, so that they run side by side and can be asked for by name.
+/// Defines a test for each target, so they run in parallel and can be selected by name.
 macro_rules! targets {
     ($($name:ident: $mutations:expr),*) => {
         $(
@@ -35,7 +35,7 @@ macro_rules! targets {
     };
 }
 
-// So many take a quarter of a second.
+// This many take a quarter of a second.
 targets! {
     head: 2000, framing: 2000, chunk: 2000, body: 2000, sse: 2000, route: 2000,
     path_readings: 1000, config: 2000, wheel: 2000, agreement: 2000, proxy: 1000, tls: 1000,
@@ -65,7 +65,7 @@ fn replay(name: &str, mutations: usize) {
     }
 }
 
-/// The corpus, in the order of its names.
+/// The corpus, sorted by name.
 fn seeds(name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = root().join("corpus").join(name);
     let files = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
@@ -80,7 +80,7 @@ fn seeds(name: &str) -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-/// An input that fails is kept, and the command that replays it is printed.
+/// Runs a target. An input that fails is saved, and the command that replays it is printed.
 fn run(name: &str, target: fn(&[u8]), bytes: &[u8], what: &str) {
     if std::panic::catch_unwind(|| target(bytes)).is_ok() {
         return;
@@ -94,7 +94,8 @@ fn run(name: &str, target: fn(&[u8]), bytes: &[u8], what: &str) {
     );
 }
 
-/// What mutations are made of: lines and words of the corpus, and what parsers stumble over.
+/// What mutations insert: lines and words of the corpus, and delimiters that parsers often get
+/// wrong.
 fn words(seeds: &[(String, Vec<u8>)]) -> Vec<Vec<u8>> {
     let stones = ["\r\n", "\n", "\r", "\0", " ", "\t", ":", ",", ";", "\"", "%2e", "/", "..", "0"];
     let mut words: Vec<Vec<u8>> = stones.iter().map(|stone| stone.as_bytes().to_vec()).collect();

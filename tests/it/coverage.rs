@@ -1,5 +1,5 @@
-//! What the transcripts exercise: every transition of an exchange, every deadline, and every way in
-//! which a step of a session may end.
+//! What the transcripts must exercise: every transition of an exchange, every deadline, and every
+//! way in which a step of a session can end.
 
 use crate::golden;
 use millstream::testing::{Stage, record_coverage, recorded_coverage};
@@ -8,7 +8,7 @@ use std::fs;
 const NEXT: &str = include_str!("../../src/proxy/next.rs");
 const DEADLINES: &str = include_str!("../../src/proxy/deadlines.rs");
 
-/// Deadlines that never pass: what they stand for is done by the step before.
+/// Deadlines that never pass, because the preceding step has already done what they are for.
 const DONE_BEFORE: [&str; 6] = ["Expiry", "Recheck", "Flush", "Event", "Linger", "Drain"];
 
 #[test]
@@ -31,11 +31,11 @@ fn the_transcripts_exercise_everything() {
     let missing: Vec<String> = all.filter(|name| !seen.contains(name)).collect();
     assert!(missing.is_empty(), "no transcript exercises {missing:#?}");
     for name in DONE_BEFORE {
-        assert!(!seen.contains(&format!("Deadline {name}")), "{name} passes");
+        assert!(!seen.contains(&format!("Deadline {name}")), "{name} has passed");
     }
 }
 
-/// The variants of an enum of the proxy's own, in the order of its source.
+/// The variants of an enum of the proxy, in source order.
 pub(crate) fn variants<'t>(source: &'t str, name: &str) -> impl Iterator<Item = &'t str> {
     let (_, body) = source.split_once(&format!("enum {name} {{\n")).unwrap();
     let (body, _) = body.split_once("\n}\n").unwrap();

@@ -1,4 +1,5 @@
-//! Whoever was let in finds a descriptor for an upstream, whatever is kept idle.
+//! Every accepted client finds a descriptor for its upstream connection, however many idle
+//! connections are kept.
 
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
@@ -8,7 +9,7 @@ use std::net::SocketAddr;
 
 const CLIENTS: usize = 5;
 
-/// A world with two apis, `/a` and `/b`, and with no descriptor to spare.
+/// A world with two apis, `/a` and `/b`, and no spare descriptor.
 fn world(budget: Budget) -> World {
     let api = |name: &str, n: u8| {
         format!(
@@ -16,7 +17,7 @@ fn world(budget: Budget) -> World {
         )
     };
     let config = Config::parse("x.toml", &format!("{}{}", api("a", 1), api("b", 2))).unwrap();
-    // One more: a connection is accepted before it is known that there is no room.
+    // One more, because a connection is accepted before the proxy knows that there is no room.
     let faults = Faults { descriptors: budget.connections + budget.refusals + 1, ..Faults::NONE };
     let mut world = World::within(budget, config, 0, faults, Portions::default());
     for n in 1..=2 {
@@ -37,13 +38,13 @@ fn heard(world: &mut World, peer: Peer) -> String {
     }
 }
 
-/// All clients that there may be ask for this path at the same time, are answered, and stay.
-/// `number` says by which origin.
+/// As many clients as are allowed ask for this path at the same time, get a response, and stay
+/// connected. `number` selects the origin.
 fn ask_all(world: &mut World, path: &str, number: u8, origins: &mut Vec<Peer>) -> Vec<Peer> {
     ask(CLIENTS, world, path, number, origins)
 }
 
-/// So many clients ask for this path at the same time, are answered, and stay.
+/// This many clients ask for this path at the same time, get a response, and stay connected.
 fn ask(
     count: usize,
     world: &mut World,
@@ -78,19 +79,19 @@ fn idle_connections_make_way() {
         let budget = Budget { clients: CLIENTS, connections: 2 * CLIENTS + spare, refusals: 1 };
         let mut world = world(budget);
         let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
-        // The upstream connections of one api stay idle; those of the other need their place. The
-        // clients before make room for those who come.
+        // The upstream connections of one api stay idle; those of the other api need their
+        // descriptors. Idle clients are closed to make room for new ones.
         for _ in 0..3 {
             ask_all(&mut world, "/a", 1, &mut of_a);
             ask_all(&mut world, "/b", 2, &mut of_b);
         }
         assert_eq!(world.net().shortages, 0);
-        // What may stay idle does.
+        // As many as possible stay idle.
         assert_eq!(world.net().open_sockets(), budget.connections);
     }
 }
 
-/// Nor do clients that ask nothing find their place taken.
+/// Clients that have sent nothing have room, too.
 #[test]
 fn idle_connections_make_way_for_clients() {
     let budget = Budget { clients: CLIENTS, connections: 2 * CLIENTS + 3, refusals: 1 };
@@ -112,7 +113,7 @@ fn idle_connections_make_way_for_clients() {
     assert_eq!(world.net().open_sockets(), budget.connections);
 }
 
-/// A newer configuration may leave less room.
+/// A new configuration may leave less room.
 #[test]
 fn idle_connections_make_way_at_a_reload() {
     let budget = Budget { clients: CLIENTS, connections: 40, refusals: 1 };

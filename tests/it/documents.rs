@@ -1,5 +1,5 @@
-//! The READMEs and docs/: their configurations work, their links lead somewhere, and the keys that
-//! they name exist.
+//! The READMEs and docs/: configurations are valid, links have a target, and the keys that are
+//! named exist.
 
 mod commands;
 mod keys;
@@ -17,7 +17,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The pages of the book that are not in docs.
+/// The pages of the book outside docs.
 const OTHERS: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
@@ -29,7 +29,7 @@ const OTHERS: [&str; 8] = [
     "conf/front/README.md",
 ];
 
-/// Checks a page that is written from another file.
+/// Checks a page that is generated from another file.
 fn assert_written(name: &str, page: &str) {
     let file = root().join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -38,7 +38,7 @@ fn assert_written(name: &str, page: &str) {
     assert!(fs::read_to_string(&file).unwrap() == page, "`make golden` writes {name}");
 }
 
-/// Each document with its text.
+/// Each document and its text.
 fn documents() -> impl Iterator<Item = (PathBuf, String)> {
     pages().into_iter().chain(OTHERS.map(|name| root().join(name))).map(|file| {
         let text = fs::read_to_string(&file).unwrap();
@@ -53,7 +53,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The blocks of code in a document with their language, and the text around them.
+/// The code blocks in a document with their languages, and the text around them.
 fn blocks(text: &str) -> (Vec<(&str, &str)>, String) {
     let mut parts = text.split("```");
     let mut rest = parts.next().unwrap().to_owned();
@@ -65,8 +65,8 @@ fn blocks(text: &str) -> (Vec<(&str, &str)>, String) {
     (blocks, rest)
 }
 
-/// A configuration that is shown does what the text says and nothing else. One without an api is a
-/// part of one that has an api, and one without `[[api]]` is about an api.
+/// Each configuration shown is valid and causes no warning. One without an api is completed with an
+/// api, and one without `[[api]]` is taken as a part of one.
 #[test]
 fn configurations_are_right() {
     let mut examples = 0;
@@ -90,9 +90,9 @@ fn configurations_are_right() {
             let config = Config::parse("x.toml", &text)
                 .unwrap_or_else(|errors| panic!("{}: {errors}\n{text}", file.display()));
             let mut said = [config.warnings(None, 1), config.remarks()].concat();
-            // That file is not read here.
+            // The key file is not read here.
             said.retain(|what| !what.starts_with("keys.toml: "));
-            // That is said of every file with TLS.
+            // Every file with TLS causes this remark.
             said.retain(|what| !what.starts_with("server.listen_tls: HTTP/1.1 is spoken there"));
             assert!(said.is_empty(), "{}: {said:?} about\n{text}", file.display());
         }
@@ -100,14 +100,14 @@ fn configurations_are_right() {
     assert!(examples > 8, "{examples}");
 }
 
-/// A text with a digit in place of each variable and file that it refers to.
+/// Replaces each reference to a variable or file by a digit.
 fn without_references(text: &str) -> String {
     let mut parts = text.split("${");
     let first = parts.next().unwrap().to_owned();
     parts.fold(first, |text, part| text + "1" + part.split_once('}').unwrap().1)
 }
 
-/// A page that the contents do not list is found by nobody.
+/// A page that the contents do not list cannot be found.
 #[test]
 fn the_contents_list_every_page() {
     let docs = root().join("docs");
@@ -120,7 +120,7 @@ fn the_contents_list_every_page() {
     assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
 }
 
-/// What the book says is not said in README again.
+/// The README does not repeat what the book says.
 #[test]
 fn the_readme_is_two_screens() {
     let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
@@ -134,7 +134,7 @@ fn what_stands_behind_a_front_is_right() {
     assert_eq!([config.warnings(None, 1), config.remarks()].concat(), [""; 0]);
 }
 
-/// The configurations for Kubernetes and Compose. `make kubernetes` tries what is around them.
+/// The configurations for Kubernetes and Compose. `make kubernetes` tests everything around them.
 #[test]
 fn what_is_mounted_is_right() {
     let manifests = include_str!("../../conf/kubernetes/millstream.yaml");
@@ -149,7 +149,7 @@ fn what_is_mounted_is_right() {
     }
 }
 
-/// What the page for those who come from Tyk shows of `--check` is what it says of the files there.
+/// The page for users of Tyk shows the actual output of `--check` for the files there.
 #[test]
 fn files_of_tyk_are_told_what_is_shown() {
     let text = fs::read_to_string(root().join("docs/from/tyk.md")).unwrap();
@@ -200,8 +200,8 @@ fn links_lead_somewhere() {
     assert!(links > 20, "{links}");
 }
 
-/// In the pages for those who come from other proxies, the last column of a table names keys of
-/// this one, and no other words like them.
+/// In the pages for users of other proxies, the last column of a table names only existing keys of
+/// this one.
 #[test]
 fn keys_are_named_that_exist() {
     let keys: Vec<&str> =

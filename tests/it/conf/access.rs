@@ -1,11 +1,11 @@
-//! Files of keys, and what `--check` warns of.
+//! Key files, and the warnings of `--check`.
 
 use super::{API, parse};
 use millstream::testing::{KeysText, Readers};
 
 const WRONG_KEYS: &str = include_str!("wrong-keys.txt");
 
-/// What tests/it/conf/wrong-keys.txt says.
+/// The examples in tests/it/conf/wrong-keys.txt.
 #[test]
 fn wrong_keys_are_told_what_would_be_right() {
     let mut config = parse(&format!("{API}[api.auth]"));
@@ -23,7 +23,7 @@ fn wrong_keys_are_told_what_would_be_right() {
     assert!(blocks > 3, "{blocks}");
 }
 
-/// Targets that lead back to where the request came from, or to who can end it all.
+/// Targets that lead back to this process, at a client's or the admin listener.
 #[test]
 fn targets_of_this_process() {
     let warnings = |text: &str| parse(text).warnings(None, 1);
@@ -117,7 +117,7 @@ fn what_may_not_be_meant() {
     assert_eq!(warnings(&star, None), [want]);
 }
 
-/// Which keys a compressed stream is deaf to.
+/// The keys that have no effect on compressed streams.
 #[test]
 fn what_compression_costs() {
     let check = |server: &str, api: &str, want: &[&str]| {
@@ -171,7 +171,7 @@ fn retries_that_never_happen() {
     }
 }
 
-/// What may not be meant about a server that is asked which requests may come in.
+/// Settings of an auth server that may be mistakes.
 #[test]
 fn auth_servers_that_may_not_be_meant() {
     let check = |keys: &str, want: &[&str]| {
@@ -195,7 +195,7 @@ fn auth_servers_that_may_not_be_meant() {
     assert!(summary.contains(", http://b/verify?... is asked"), "{summary}");
 }
 
-/// Keys about the health of targets that decide nothing.
+/// Keys about the health of targets that have no effect.
 #[test]
 fn health_that_decides_nothing() {
     let check = |target: &str, api: &str, want: &[&str]| {
@@ -227,7 +227,7 @@ fn health_that_decides_nothing() {
     check(two, "health_path = '/'", &[]);
 }
 
-/// Keys of which others leave nothing.
+/// Keys that have no effect beside those about proxies in front.
 #[test]
 fn keys_beside_those_of_proxies_in_front() {
     let check = |server: &str, api: &str, want: &[&str]| {
@@ -243,12 +243,12 @@ fn keys_beside_those_of_proxies_in_front() {
     let none = "server.redirect_to_https has no effect: server.forwarded_proto says that all \
         clients have come by https";
     check(redirect, "", &[none]);
-    // A header may say otherwise.
+    // With a PROXY header the scheme is not always that of the listener.
     let listen = "trusted_proxies = ['10.0.0.1']\nproxy_protocol = ['127.0.0.1:8080']\n";
     check(&format!("{redirect}{listen}"), "", &[]);
 }
 
-/// Keys beside which nobody shares a stream, or hardly anybody.
+/// Keys with which no client, or hardly any, shares a stream.
 #[test]
 fn sharing_in_vain() {
     let check = |api: &str, want: &[&str]| {
@@ -290,7 +290,7 @@ fn sharing_in_vain() {
     check(&format!("max_event_bytes = '9MiB'\nresume = true\n{share}"), &[held]);
     let several = format!("[server]\nworkers = 2\n{API}{share}\n");
     assert_eq!(parse(&several).warnings(None, 2), [""; 0]);
-    // Each worker has a log of each stream, and a part of what may be held.
+    // Each worker has its own log of each stream, and a share of the memory for held bytes.
     let check = |keys: &str, want: &str| {
         let warnings = parse(&format!("{API}{keys}\n")).warnings(None, 4);
         assert_eq!(warnings, [format!("api a: {want}")], "{keys}");
@@ -300,7 +300,7 @@ fn sharing_in_vain() {
     check(&format!("max_event_bytes = '3MiB'\nresume = true\n{share}"), &held);
 }
 
-/// Keys about streams that are of the other kind.
+/// Keys that apply to streams of another kind.
 #[test]
 fn keys_for_another_kind() {
     let check = |api: &str, want: &[&str]| {
@@ -328,7 +328,7 @@ fn keys_for_another_kind() {
     check("resume_timeout = '5s'\nresume = true", &[]);
 }
 
-/// Times that are over before others.
+/// Times that end before others begin.
 #[test]
 fn times_that_come_too_late() {
     let check = |api: &str, want: &[&str]| {
@@ -395,7 +395,7 @@ fn keys_that_may_not_be_meant() {
     check("", &format!("header = 'X-Key'\n{cors}headers = ['*']"), Readers::Few, &key, &[]);
 }
 
-/// What whoever mounts a file decides is remarked once.
+/// The mount decides who can read a mounted file, so this is remarked only once per file.
 #[test]
 fn keys_on_a_mount() {
     let remarks = |readers| {

@@ -1,13 +1,13 @@
-//! What `--check` says of apis that lead to one server, where one of them guards what another
-//! one reaches.
+//! Warnings of `--check` about apis on the same server, where one api gives access to paths that
+//! another one protects.
 
 use super::parse;
 use millstream::resolver;
 
-/// An api that strips.
+/// An api that strips its listen path.
 const STRIP: &str = "listen_path = '/pub'\nstrip_listen_path = true";
 
-/// What follows in a warning if the guarded api wants a key.
+/// The end of a warning if the protected api requires a key.
 const WITH_KEY: &str = " requires a key";
 
 fn api(name: &str, lines: &str) -> String {
@@ -22,12 +22,12 @@ fn here() -> String {
     to("http://127.0.0.1:8000")
 }
 
-/// An api that wants a key.
+/// An api that requires a key.
 fn keyed() -> String {
     format!("listen_path = '/secret'{}\n[api.auth]", here())
 }
 
-/// The warning about `path`, which the server knows as `upstream`.
+/// The warning that `path` leads to `upstream` on the server.
 fn reaches(path: &str, upstream: &str, how: &str) -> String {
     format!(
         "api open: its path {path} leads to {upstream} on a server where api \
@@ -45,7 +45,7 @@ fn check(open: &str, guarded: &str, want: &[&str]) {
     assert_eq!(warnings.collect::<Vec<_>>(), want, "{text}");
 }
 
-/// Where a certificate is enough, nobody is told of keys.
+/// If a certificate is enough, the warning does not mention keys.
 #[test]
 fn an_api_that_wants_a_certificate_guards_too() {
     let here = here();
@@ -63,14 +63,14 @@ fn an_api_that_strips_reaches_what_another_one_guards() {
     let here = here();
     let secret = reaches("/pub/secret", "/secret", WITH_KEY);
     check(&format!("{STRIP}{here}"), &keyed(), &[&secret]);
-    // Neither strips, or neither reaches the other.
+    // Neither strips its path, or neither gives access to the paths of the other.
     check(&format!("listen_path = '/'{here}"), &keyed(), &[]);
     let all = format!("listen_path = '/'{here}\n[api.auth]");
     check(&format!("listen_path = '/health'{here}"), &all, &[]);
     check(&format!("{STRIP}{}", to("http://127.0.0.1:8001")), &keyed(), &[]);
     check(&format!("{STRIP}{here}\n[api.auth]"), &keyed(), &[]);
     check(&format!("{STRIP}{here}\nactive = false"), &keyed(), &[]);
-    // What is between keeps the path to itself.
+    // The api between them takes the path.
     let between = "listen_path = '/pub/secret'\nstrip_listen_path = true";
     let between = format!("{between}{}\n[api.auth]", to("http://127.0.0.1:8000/secret"));
     check(&format!("{STRIP}{here}\n{}", api("between", &between)), &keyed(), &[]);
@@ -79,7 +79,7 @@ fn an_api_that_strips_reaches_what_another_one_guards() {
 #[test]
 fn one_server_has_several_names() {
     let secret = reaches("/pub/secret", "/secret", WITH_KEY);
-    // One server, written in other ways.
+    // The same server in different notations.
     for other in ["localhost", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0.0.0.0", "[::]", "[::1]"]
     {
         check(&format!("{STRIP}{}", to(&format!("http://{other}:8000"))), &keyed(), &[&secret]);
@@ -120,7 +120,7 @@ fn base_paths() {
     );
 }
 
-/// Nobody is served, not even with a key.
+/// An inactive api serves no client, with or without a key.
 #[test]
 fn an_api_that_is_not_active() {
     let here = here();
@@ -129,7 +129,7 @@ fn an_api_that_is_not_active() {
     check(&format!("{STRIP}{here}"), &inactive, &[&to_nobody]);
     check(&format!("{STRIP}{here}\n[api.auth]"), &inactive, &[&to_nobody]);
     check(&format!("listen_path = '/'{here}"), &inactive, &[]);
-    // It would have served all of the server; the other one serves a part on purpose.
+    // The inactive api covers the whole server; the other one serves a part of it on purpose.
     check(&format!("listen_path = '/a'{here}"), &format!("{STRIP}{here}\nactive = false"), &[]);
 }
 
@@ -141,7 +141,7 @@ fn hosts_and_sites() {
     check(&format!("listen_path = '/'{here}"), &hosted, &[&secret]);
     let other = format!("host = 'b.example'\nlisten_path = '/'{here}");
     check(&other, &hosted, &[&secret]);
-    // A server that is told the client's Host may have a site for each.
+    // A server that gets the client's Host may have one site per host.
     let site = |text: &str| format!("preserve_host_header = true\n{text}");
     check(&site(&other), &site(&hosted), &[]);
     check(&site(&other), &hosted, &[&secret]);

@@ -1,8 +1,8 @@
-//! Tyk's files in place of a configuration.
+//! Configuration files of Tyk given instead of one for this program.
 
 use super::errors;
 
-/// A file for Tyk is told what its keys are here.
+/// The error for a Tyk file names the corresponding keys.
 #[test]
 fn json_is_told_what_to_write() {
     let json = r#"{
@@ -39,7 +39,7 @@ x.toml:9:13: allowed_origins: origins in [api.cors] is which pages may read resp
     assert!(said.starts_with(&format!("x.toml:1:1: not TOML: {what} instead\n")), "{said}");
     assert!(said.contains("1:2: listen_port: write listen = [\"127.0.0.1:8080\"] in [server]"));
     assert!(said.contains("1:47: read_timeout: it belongs to [server]"), "{said}");
-    // What belongs to a part that is left out is not spoken of.
+    // Parts that are left out have no errors of their own.
     let json =
         r#"{"node_secret": "a", "storage": {"type": "}", "host": "b"}, "log_level": "info"}"#;
     let said = errors(json);

@@ -1,5 +1,5 @@
-//! The real network, as the contract's tests want it: the loopback interface, and ports that the
-//! system chooses.
+//! The real network for the contract tests: the loopback interface, with ports chosen by the
+//! system.
 
 use super::{Far, Told, Wires};
 use millstream::testing::sim::Heard;
@@ -9,16 +9,16 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// How long the kernel waits for a peer that acknowledges nothing; longer than any test.
+/// How long the kernel waits for acknowledgements; longer than any test takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sockets behind a poll of their own, and far ends that do not block.
+/// Sockets with their own poll, and nonblocking far ends.
 pub(super) struct Loopback {
     poll: mio::Poll,
     net: MioNet,
     address: SocketAddr,
     origin: TcpListener,
-    /// Bound, so that nobody else gets its port, and not listening.
+    /// Bound, to keep the port from others, but not listening.
     nobody: Socket,
     fars: Vec<Option<TcpStream>>,
 }
@@ -118,10 +118,10 @@ impl Wires for Loopback {
     }
 }
 
-/// What only the real network has: sockets with a path, whose peers have no address.
+/// Sockets with a path, whose peers have no address, exist only in the real network.
 #[test]
 fn a_unix_socket_is_a_socket() {
-    // Here, for the path of a socket must be short.
+    // In the temporary folder, because the path of a socket must be short.
     let path = std::env::temp_dir().join(format!("millstream-{}.sock", std::process::id()));
     let poll = mio::Poll::new().unwrap();
     let mut net = MioNet::new(poll.registry().try_clone().unwrap(), 0);

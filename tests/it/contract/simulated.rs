@@ -1,4 +1,4 @@
-//! The simulated network, as the contract's tests want it.
+//! The simulated network for the contract tests.
 
 use super::{Far, LISTENER, Secured, Told, Wires};
 use millstream::testing::sim::{Faults, Heard, Host, Peer, SimEvent, SimNet};
@@ -6,7 +6,7 @@ use millstream::testing::tls::{self, TlsNet};
 use millstream::testing::toy::Shows;
 use std::net::SocketAddr;
 
-/// A simulated network, as the program has it, and its peers in the order in which they came to be.
+/// A simulated network as the program uses it, and its peers in the order of creation.
 pub(super) struct Simulated {
     net: TlsNet<SimNet>,
     peers: Vec<Peer>,
@@ -17,8 +17,8 @@ pub(super) struct Simulated {
 const SEEDS: u64 = 20;
 
 impl Simulated {
-    /// One network after the other: both contracts, without faults and with all that only cost
-    /// time.
+    /// Calls it with each network: both contracts, without faults and with all faults that only
+    /// cost time.
     pub(super) fn each(secured: &Secured, mut on: impl FnMut(Simulated)) {
         for epoll in [true, false] {
             on(Simulated::new(0, Faults { epoll, ..Faults::NONE }, secured));

@@ -1,4 +1,4 @@
-//! A network under test and the connections on this side of it, moved by events alone.
+//! A network under test and this side's connections, which only events move.
 
 use super::{Far, LISTENER, Secured, Told, Wires};
 use millstream::testing::sim::Heard;
@@ -6,14 +6,14 @@ use millstream::testing::{Conn, Net, Read, Ready, SockId, Token, Written};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
-/// How often a thing that must come is looked for; the real network waits a millisecond each time.
+/// How often an awaited thing is looked for. The real network waits a millisecond each time.
 const LOOKS: usize = 10_000;
 
-/// A network, and the connections on this side of it. A connection's token is its place.
+/// A network and this side's connections. A connection's token is its index.
 pub(super) struct World<W> {
     pub(super) wires: W,
     pub(super) conns: Vec<Conn>,
-    /// How often the listener has announced somebody.
+    /// How often the listener has been reported ready.
     pub(super) announced: usize,
     pub(super) peer: Option<IpAddr>,
 }
@@ -48,7 +48,7 @@ impl<W: Wires> World<W> {
         conns[usize::try_from(token).unwrap()].heard(wires.net(), ready);
     }
 
-    /// Looks until there is something.
+    /// Repeats until there is a result.
     pub(super) fn until<T>(
         &mut self,
         what: &str,
@@ -67,14 +67,14 @@ impl<W: Wires> World<W> {
         self.until(&format!("{bits:?}"), |w| w.conns[conn].ready.has(bits).then_some(()));
     }
 
-    /// Where the contract tells of hang-ups, waits for one.
+    /// Waits for a hang-up, if the network reports them.
     pub(super) fn until_hung_up(&mut self, conn: usize) {
         if self.wires.tells_of_hang_ups() {
             self.until_ready(conn, Ready::HUP);
         }
     }
 
-    /// Only events say what it is ready for, so that they are tried.
+    /// Registers a connection, which is taken to be ready for nothing until events say so.
     fn hold(&mut self, mut conn: Conn) -> usize {
         let token = Token(self.conns.len() as u64);
         conn.register(self.wires.net(), token).unwrap();
@@ -105,7 +105,8 @@ impl<W: Wires> World<W> {
         conn
     }
 
-    /// A client that was accepted: its own end and ours. Where we are the client, the origin.
+    /// An accepted client, as its own end and this one. If this side is the TLS client, the far end
+    /// is the origin.
     pub(super) fn pair(&mut self) -> (Far, usize) {
         if let Secured::Origin(_) = self.wires.secured() {
             let conn = self.connect(self.wires.origin()).unwrap();
@@ -115,7 +116,7 @@ impl<W: Wires> World<W> {
         (far, self.accept())
     }
 
-    /// Reads when reading is believed possible.
+    /// Reads, unless the socket is known to have nothing to read.
     pub(super) fn read(&mut self, conn: usize, most: usize) -> Option<Result<Vec<u8>, Read>> {
         let World { wires, conns, .. } = self;
         let conn = &mut conns[conn];
@@ -127,7 +128,7 @@ impl<W: Wires> World<W> {
         }
     }
 
-    /// Reads, guided by events alone, until there is no more; with what it ended.
+    /// Reads, guided by events alone, until there is no more. Returns the end, too.
     pub(super) fn read_to_end(&mut self, conn: usize, most: usize) -> (Vec<u8>, Read) {
         let mut bytes = Vec::new();
         loop {
@@ -146,7 +147,7 @@ impl<W: Wires> World<W> {
         bytes
     }
 
-    /// Writes when writing is believed possible. None when it is not.
+    /// Writes, unless the socket is known to be full. None in that case.
     pub(super) fn write(&mut self, conn: usize, bytes: &[u8]) -> Option<Written> {
         let World { wires, conns, .. } = self;
         let conn = &mut conns[conn];
@@ -162,16 +163,16 @@ impl<W: Wires> World<W> {
         }
     }
 
-    /// Writes until one is refused.
+    /// Writes until a write fails.
     pub(super) fn write_until_broken(&mut self, conn: usize) {
         self.until("a refused write", |w| {
-            // An event that has not come yet is no reason not to try.
+            // A missing event is no reason not to try.
             w.conns[conn].ready.set(Ready::WRITE);
             (w.write(conn, b"late") == Some(Written::Broken)).then_some(())
         });
     }
 
-    /// All that a far end hears, and how it ends.
+    /// All that a far end receives, and how it ends.
     pub(super) fn hear_to_end(&mut self, far: Far) -> (Vec<u8>, Heard) {
         let mut bytes = Vec::new();
         let end = self.until("an end", |w| match w.wires.hear(far) {
@@ -203,7 +204,7 @@ impl<W: Wires> World<W> {
         self.wires.net().close(sock);
     }
 
-    /// True once a connection stands; why not, if it failed.
+    /// Returns a connection once it is established, or why it failed.
     pub(super) fn connect(&mut self, address: SocketAddr) -> Result<usize, ErrorKind> {
         let conn = {
             let secured = self.wires.secured().clone();

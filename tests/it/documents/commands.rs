@@ -1,4 +1,4 @@
-//! The commands that README.md and docs/ show do what is shown: `tests/documents/run`.
+//! The commands shown in README.md and docs/ do what the text says: `tests/documents/run`.
 
 use super::root;
 use crate::e2e::skip;

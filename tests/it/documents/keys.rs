@@ -1,5 +1,4 @@
-//! The page with every key, docs/keys.md, is written from conf/millstream.toml by `make golden`, so
-//! it says what that file says.
+//! The page with every key, docs/keys.md, which `make golden` generates from conf/millstream.toml.
 
 use super::{EVERY_KEY, assert_written};
 use std::fmt::Write as _;
@@ -9,8 +8,8 @@ fn the_page_with_every_key_is_that_of_the_file() {
     assert_written("docs/keys.md", &page());
 }
 
-/// A section for each table of the file, and a row for each key. A comment belongs to what follows
-/// it at once, and stands alone if that is an empty line.
+/// A section for each table of the file, and a row for each key. A comment belongs to the line
+/// after it; if that is empty, the comment is a paragraph by itself.
 fn page() -> String {
     let mut page = "# Every key\n\n".to_owned();
     let (mut comment, mut in_table) = (Vec::new(), false);
@@ -45,7 +44,7 @@ const SOURCE: &str = "This page is written by `make golden` from \
     millstream.toml(5) has the same keys, and says what becomes of a stream that two of them are \
     about.";
 
-/// What a value says that is only an example stands at the beginning of the comment.
+/// If a value is only an example, the beginning of its comment says so.
 fn row(key: &str, value: &str, comment: &[&str]) -> String {
     let text = cell(comment);
     let (default, text) = if let Some(text) = text.strip_prefix("Required. ") {
@@ -63,7 +62,7 @@ fn paragraph(comment: &[&str]) -> String {
     lines.join("\n").trim().to_owned()
 }
 
-/// Lines that begin with a value say what that one means.
+/// Lines that begin with a value explain that value.
 fn cell(comment: &[&str]) -> String {
     let mut text = String::new();
     for line in comment {
@@ -76,7 +75,7 @@ fn cell(comment: &[&str]) -> String {
     text
 }
 
-/// What would be markup, but for what stands between backticks.
+/// Escapes markup outside of backticks.
 fn escape(line: &str) -> String {
     let mut escaped = String::new();
     let mut in_code = false;

@@ -1,5 +1,5 @@
-//! The words of logs, streams and metrics for who reads the book: docs/words.md is these sections
-//! of millstream(1), and `make golden` writes it.
+//! The words in logs, streams and metrics, for readers of the book: `make golden` generates
+//! docs/words.md from sections of millstream(1).
 
 use super::assert_written;
 use std::fmt::Write as _;
@@ -55,20 +55,20 @@ fn page() -> String {
             }
         }
     }
-    // Where a list ends, the next paragraph begins.
+    // The next paragraph begins after the list.
     while page.contains("\n\n\n") {
         page = page.replace("\n\n\n", "\n\n");
     }
     page
 }
 
-/// A line of text with the characters that stand for others.
+/// A line of text with its escapes resolved.
 fn plain(text: &str) -> String {
     text.replace("\\(dq", "\"").replace("\\-", "-").replace("\\&", "").replace("\\(ha", "^")
 }
 
-/// The words of a macro, its name first: names in backticks, and what stands between and behind
-/// them.
+/// The arguments of a macro, which begin with its name. Names are put in backticks; the rest stays
+/// as it is.
 fn inline(words: &str) -> String {
     let mut text = String::new();
     let (mut name, mut names) = ("", Vec::new());
