@@ -1,10 +1,10 @@
-//! The program itself, on real sockets: the binary that is shipped, as its users meet it.
+//! The program on real sockets: the binary that is released, as its users run it.
 //!
-//! Few tests, for what only a process can show: signals, exit statuses, descriptors, the kernel's
-//! buffers, other people's software. Nothing sleeps and no time is measured. A test holds both ends
-//! (a client's connection and an origin's) and says in one thread what each does next; every wait
-//! is a blocking call that gives up after [`PATIENCE`]. Ports are the system's choice, and the
-//! program tells them in its first lines.
+//! There are few of these tests, for what only a process can show: signals, exit statuses,
+//! descriptors, the kernel's buffers, other software. Nothing sleeps and no time is measured. A
+//! test holds both ends (a client's connection and an origin's) and says in one thread what each
+//! does next; every wait is a blocking call with the timeout [`PATIENCE`]. The system chooses the
+//! ports, and the program prints them in its first lines.
 
 mod admin;
 mod certificates;
@@ -36,24 +36,24 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// After this long, what was waited for is not coming.
+/// The timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a browser's `EventSource` asks for.
+/// The request of a browser's `EventSource`.
 const GET: &str = "GET /events/ HTTP/1.1\r\nHost: a.example\r\nAccept: text/event-stream\r\n\r\n";
 
-/// How an event stream begins.
+/// The head of an event stream.
 const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
     Transfer-Encoding: chunked\r\n\r\n";
 
-/// An event on the wire of a chunked stream, and what a client gets to see of it.
+/// An event as a chunk on the wire, and as the client sees it.
 fn event(text: &str) -> (String, String) {
     let event = format!("data: {text}\n\n");
     (format!("{:x}\r\n{event}\r\n", event.len()), event)
 }
 
-/// Says that a test was not run. What tests print is captured, and shown only when they fail; this
-/// is written to standard error itself, and to a file, which `make test` shows at its end.
+/// Reports that a test was skipped. The output of tests is captured and shown only if they fail, so
+/// this is written to standard error directly, and to a file that `make test` shows at its end.
 pub(crate) fn skip(test: &str, why: &str) {
     let line = format!("{test}: {why}\n");
     io::stderr().write_all(format!("skipped {line}").as_bytes()).unwrap();
@@ -63,14 +63,14 @@ pub(crate) fn skip(test: &str, why: &str) {
     }
 }
 
-/// A program that sends everything to an origin in the test's hands.
+/// A program that forwards everything to an origin controlled by the test.
 fn in_front_of_an_origin() -> (Program, Origin) {
     let origin = Origin::listen();
     let url = format!("http://{}", origin.address());
     (Program::start(&["--to", &url, "--listen", "127.0.0.1:0"]), origin)
 }
 
-/// A stream that has begun: the client has its head, and as yet no event.
+/// Starts a stream. The client has its head, but no event yet.
 fn begin_stream(program: &Program, origin: &Origin) -> (Line, Line) {
     let mut client = program.connect();
     client.send(GET);

@@ -1,4 +1,4 @@
-//! The admin listener on real sockets: an operator who looks, and who ends things.
+//! The admin listener on real sockets: an operator looks at the state, ends streams and drains.
 
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
@@ -6,7 +6,7 @@ use super::{GET, begin_stream, event};
 use crate::sim::message::Head;
 use std::net::SocketAddr;
 
-/// A program with an admin listener, and where that is.
+/// A program with an admin listener, and the listener's address.
 fn watched(origin: &Origin, more: &str) -> (Program, SocketAddr) {
     let mut program = Program::with(&format!(
         "
@@ -36,7 +36,7 @@ fn ask(operator: &mut Line, line: &str, fields: &str) -> (Head, String) {
 
 const CHANGE: &str = "X-Millstream: 1\r\n";
 
-/// One connection is enough for all of it.
+/// All of it works over one connection.
 #[test]
 fn an_operator_looks_around() {
     let origin = Origin::listen();
@@ -58,7 +58,7 @@ fn an_operator_looks_around() {
         "millstream_client_connections 1\n",
         "millstream_queued{api=\"events\"} 0\n",
         "millstream_stream_states{api=\"events\",state=\"flowing\"} 1\n",
-        // The system tells it.
+        // Reported by the operating system.
         "\nprocess_cpu_seconds_total 0.",
     ] {
         assert!(metrics.contains(sample), "{sample}{metrics}");
@@ -95,7 +95,7 @@ fn an_operator_ends_a_stream() {
     assert_eq!(head.first_line, "HTTP/1.1 404 Not Found");
 }
 
-/// The live page's source: what is, and a second later what has become of it.
+/// The event stream of the live page: the state at the start, and the changes a second later.
 #[test]
 fn an_operator_watches() {
     let origin = Origin::listen();
@@ -112,7 +112,7 @@ fn an_operator_watches() {
     assert!(heard.contains("event: tick\nid: 1\ndata: {\"t\":"), "{heard}");
 }
 
-/// When there is no room for clients there is still some for whoever asks why.
+/// If there is no room for clients, the admin listener still has some.
 #[test]
 fn an_operator_is_not_locked_out() {
     let origin = Origin::listen();
@@ -126,7 +126,7 @@ fn an_operator_is_not_locked_out() {
     assert!(metrics.contains(open), "{metrics}");
 }
 
-/// Neither idle connections nor halves of a request nor watchers take all places for good.
+/// Idle connections, incomplete requests and watchers do not occupy all places for good.
 #[test]
 fn an_operator_finds_a_place() {
     let origin = Origin::listen();
@@ -135,7 +135,7 @@ fn an_operator_finds_a_place() {
     for beginning in beginnings {
         let mut crowd: Vec<Line> = (0..40).map(|_| Line::to(admin)).collect();
         for line in &mut crowd {
-            // It may have been closed by now, for somebody who came later.
+            // It may have been closed by now to make room for a later one.
             let _ = line.try_send(beginning);
         }
         let head = ask(&mut Line::to(admin), "GET /healthz", "").0;
@@ -158,11 +158,11 @@ fn an_operator_drains() {
         "Draining: the port is closed; subscriptions have 30s to end and all else 30s.\n"
     );
     program.logs("draining: the port is closed; subscriptions have 30s to end and all else 30s; ");
-    // Who watches can see how far it is.
+    // A watcher can follow the drain.
     let mut watcher = Line::to(admin);
     let (head, _) = ask(&mut watcher, "GET /readyz", "");
     assert_eq!(head.first_line, "HTTP/1.1 503 Service Unavailable");
-    assert!(Line::try_to(program.address()).is_err(), "it still listens");
+    assert!(Line::try_to(program.address()).is_err(), "still listening");
     upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
     drop(client);

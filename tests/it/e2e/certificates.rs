@@ -1,4 +1,4 @@
-//! Certificates, good ones and bad ones, and upstreams that show them.
+//! Valid and invalid certificates, and upstreams that use them.
 
 use super::PATIENCE;
 use super::line::Line;
@@ -19,7 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Who issues certificates.
+/// A certificate authority.
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -38,14 +38,15 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // No two have the same name, or one would be taken for another with a wrong signature.
+        // Each has a different name, because two with the same name would be confused, and
+        // signatures would not verify.
         let name = format!("authority {}", NEXT.fetch_add(1, Ordering::Relaxed));
         params.distinguished_name.push(DnType::CommonName, name);
         let pem = params.self_signed(&key).unwrap().pem();
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Its own certificate.
+    /// A file with its own certificate.
     pub(super) fn file(&self) -> Scratch {
         file(&self.pem)
     }
@@ -54,22 +55,23 @@ impl Authority {
         &self.pem
     }
 
-    /// A certificate for a name that is valid now.
+    /// A certificate for a name, valid now.
     pub(super) fn issue(&self, name: &str) -> Pair {
         self.issue_from_to(name, 2000, 2999)
     }
 
-    /// A certificate for a name that is valid from the beginning of a year to that of another.
+    /// A certificate for a name, valid from the beginning of one year to that of another.
     pub(super) fn issue_from_to(&self, name: &str, from: i32, to: i32) -> Pair {
         self.issue_with(name, from, to, &KeyPair::generate().unwrap())
     }
 
-    /// A certificate for a name and this key that is valid now.
+    /// A certificate for a name and this key, valid now.
     pub(super) fn issue_for(&self, name: &str, key: &KeyPair) -> Pair {
         self.issue_with(name, 2000, 2999, key)
     }
 
-    /// The list of the certificates that it has revoked, as PEM, which expires in this year.
+    /// Its revocation list with these certificates, as PEM. The list expires at the beginning of
+    /// this year.
     pub(super) fn revokes(&self, revoked: &[&Pair], until: i32) -> String {
         let revoked_certs = revoked.iter().map(|pair| RevokedCertParams {
             serial_number: pair.serial.clone(),
@@ -107,14 +109,14 @@ impl Authority {
 }
 
 impl Pair {
-    /// The same, with the certificate of its issuer behind its own.
+    /// The same, with the certificate of its issuer after its own.
     pub(super) fn with_issuer(mut self, issuer: &Authority) -> Pair {
         self.certificate.push_str(&issuer.pem);
         self
     }
 }
 
-/// A file of this text.
+/// A file with this text.
 pub(super) fn file(text: &str) -> Scratch {
     let file = Scratch::path("pem");
     std::fs::write(file.as_str(), text).unwrap();
@@ -124,26 +126,26 @@ pub(super) fn file(text: &str) -> Scratch {
     file
 }
 
-/// Puts another file in the place of one, as whoever renews it should do it.
+/// Replaces a file atomically, as renewals should.
 pub(super) fn replace(old: &Scratch, text: &str) {
     std::fs::rename(file(text).as_str(), old.as_str()).unwrap();
 }
 
-/// How an upstream speaks TLS.
+/// The TLS configuration of an upstream.
 pub(super) struct Server(pub(super) Arc<ServerConfig>);
 
 impl Server {
-    /// It shows this certificate.
+    /// Uses this certificate.
     pub(super) fn with(pair: &Pair) -> Server {
         Server::of(pair, None, rustls::ALL_VERSIONS)
     }
 
-    /// It speaks TLS 1.2 only.
+    /// Supports only TLS 1.2.
     pub(super) fn old(pair: &Pair) -> Server {
         Server::of(pair, None, &[&rustls::version::TLS12])
     }
 
-    /// It asks its clients for a certificate of this authority.
+    /// Requires a client certificate of this authority.
     pub(super) fn asking(pair: &Pair, whose: &Authority) -> Server {
         Server::of(pair, Some(whose), rustls::ALL_VERSIONS)
     }
@@ -172,10 +174,10 @@ impl Server {
         Server(Arc::new(config))
     }
 
-    /// Shakes hands over a connection that has come.
+    /// Does the handshake on an accepted connection.
     ///
     /// # Errors
-    /// Why that failed.
+    /// If the handshake fails.
     pub(super) fn greet(&self, stream: TcpStream) -> io::Result<Line<Secured<ServerConnection>>> {
         stream.set_read_timeout(Some(PATIENCE))?;
         let server = ServerConnection::new(Arc::clone(&self.0)).unwrap();

@@ -1,4 +1,4 @@
-//! Deploys: whoever still sends clients to a process that is about to end learns that late.
+//! Deploys: clients are still sent to a process for a while after it has been told to end.
 
 use super::line::{Line, Origin};
 use super::program::Program;
@@ -6,7 +6,7 @@ use super::{PATIENCE, STREAM, begin_stream, event};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// What is answered without an upstream.
+/// A request that is answered without an upstream.
 const NOWHERE: &str = "OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n";
 
 /// A program in front of `origin` that drains as `drain` says, and its admin listener.
@@ -37,8 +37,8 @@ fn readiness(admin: SocketAddr) -> (String, String) {
     (operator.response().first_line, operator.rest())
 }
 
-/// Asks on a connection of its own, and reads to the end of it. An error, or nothing, if the
-/// connection was not served.
+/// Sends a request on a new connection, and reads until that ends. An error, or an empty string, if
+/// the connection was not served.
 fn ask_once(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -48,8 +48,8 @@ fn ask_once(address: SocketAddr) -> io::Result<String> {
     Ok(answer)
 }
 
-/// Endpoints are removed from a service late: connections keep coming after the signal. Until the
-/// port closes each is served, as it was before, with streams as well.
+/// A service removes endpoints late, so connections keep coming after the signal. Until the port
+/// closes all of them are served as before, including streams.
 #[test]
 fn a_delay_serves_who_comes_late() {
     let origin = Origin::listen();
@@ -65,10 +65,10 @@ fn a_delay_serves_who_comes_late() {
     let (status, told) = readiness(admin);
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
     assert!(told.starts_with("Draining: the port closes in "), "{told}");
-    // A connection that was open is served once more, and told that this was the last time.
+    // A connection that was open is served once more, and its response says that this was the last.
     kept.send(NOWHERE);
     assert_eq!(kept.response().get("connection"), Some("close"));
-    // A new stream knows from its head.
+    // The head of a new stream says so, too.
     let mut late = program.connect();
     late.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
     let mut late_upstream = origin.accept();
@@ -88,13 +88,13 @@ fn a_delay_serves_who_comes_late() {
         }
     };
     assert!(served > 0, "refused: {refused:?}");
-    assert!(ask_once(address).is_err(), "it refuses one, and serves the next");
+    assert!(ask_once(address).is_err(), "refused a connection, and then served another");
     program.logs("draining: the port is closed; ");
     assert_eq!(readiness(admin).1, "Draining: the port is closed.\n");
     let rest = before.rest();
     assert!(rest.starts_with("retry: "), "{rest}");
     before_upstream.end();
-    // The answer has its time, and the process ends with it.
+    // The answer may complete within its time limit, and then the process ends.
     let (wire, event) = event("last");
     late_upstream.send(wire);
     late.expect(&event);
@@ -107,8 +107,8 @@ fn a_delay_serves_who_comes_late() {
     assert!(ended.stderr.contains("drained: nothing was cut"), "{}", ended.stderr);
 }
 
-/// Two processes share a port, as in an upgrade. Who has connected to the one that ends is served
-/// by it, and all others by the other one.
+/// Two processes share a port, as in an upgrade. Clients that have connected to the one that ends
+/// are served by it, and later ones by the other.
 #[test]
 fn a_shared_port_loses_nobody_who_waits() {
     let origin = Origin::listen();
@@ -146,7 +146,7 @@ fn a_shared_port_loses_nobody_who_waits() {
     late.read_exact(&mut [0; 12]).unwrap();
 }
 
-/// An answer that takes longer than it may is cut visibly, and the process counts it.
+/// An answer that exceeds the time limit is cut visibly and counted.
 #[test]
 fn an_answer_that_has_no_end_is_cut() {
     let origin = Origin::listen();

@@ -1,16 +1,16 @@
-//! Other people's software at either end: Python's `http.server` and curl, where they are.
+//! Other software at either end: Python's `http.server`, and curl if it is installed.
 
 use super::program::Program;
 use super::{PATIENCE, STREAM, event, in_front_of_an_origin, skip};
 use std::io;
 use std::process::Command;
 
-/// Serves three events to GET and an echo to POST, as HTTP/1.0 and as HTTP/1.1; says where.
+/// Serves three events to GET and an echo to POST, as HTTP/1.0 and as HTTP/1.1. Prints its URL.
 const SERVER: &str = include_str!("events.py");
 
 const EVENTS: &str = "id: 0\ndata: hello\n\nid: 1\ndata: hello\n\nid: 2\ndata: hello\n\n";
 
-/// Starts a program of somebody else's. None, which is told, where there is none of its name.
+/// Starts another program. None, and the test is reported as skipped, if it is not installed.
 fn start(command: &mut Command, test: &str) -> Option<Program> {
     match Program::spawn(command) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -46,7 +46,8 @@ fn a_server_in_python() {
     }
 }
 
-/// What curl unpacks is what the server has packed, or it packs nothing.
+/// With "pass" curl decompresses what the server has compressed; with "strip" the server does not
+/// compress.
 #[test]
 fn a_stream_that_is_compressed() {
     let test = "e2e::foreign::a_stream_that_is_compressed";
@@ -71,7 +72,7 @@ fn a_stream_that_is_compressed() {
     }
 }
 
-/// It sees each event as it comes, and the end of the stream.
+/// curl sees each event at once, and the end of the stream.
 #[test]
 fn curl_as_a_client() {
     let (program, origin) = in_front_of_an_origin();

@@ -1,4 +1,4 @@
-//! One end of a connection, and a listener, in a test's hands.
+//! One end of a connection, and a listener, both controlled by a test.
 
 use super::{Body, Head, PATIENCE};
 use socket2::SockRef;
@@ -8,16 +8,16 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// A connection, with what it has brought and nobody has asked for yet.
+/// A connection, with the bytes that have arrived and were not consumed yet.
 pub(super) struct Line<S = TcpStream> {
     stream: S,
     wire: Vec<u8>,
     body: Body,
-    /// Of the body that is being read: what has come and was not asked for.
+    /// The part of the current body that has been decoded and not consumed yet.
     decoded: Vec<u8>,
 }
 
-/// What the proxy adds to event streams.
+/// The comment that the proxy inserts into event streams.
 const COMMENT: &[u8] = b":\n\n";
 
 /// How a connection ended.
@@ -36,7 +36,7 @@ impl Line {
         TcpStream::connect_timeout(&address, PATIENCE).map(Line::over)
     }
 
-    /// Breaks the connection (RST).
+    /// Resets the connection (RST).
     pub(super) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
@@ -56,17 +56,17 @@ impl<S: Read + Write + AsFd> Line<S> {
         Line { stream, wire: Vec::new(), body: Body::Ended, decoded: Vec::new() }
     }
 
-    /// What it runs over.
+    /// The underlying transport.
     pub(super) const fn stream(&mut self) -> &mut S {
         &mut self.stream
     }
 
-    /// Waits until some bytes have come, whatever they are.
+    /// Waits until any bytes arrive.
     pub(super) fn wait_for_some(&mut self) {
         self.more().unwrap();
     }
 
-    /// Sends bytes over a connection that may be gone.
+    /// Sends bytes over a connection that may be closed.
     pub(super) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
     }
@@ -75,8 +75,8 @@ impl<S: Read + Write + AsFd> Line<S> {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends until nothing moves for a while: the bytes that were taken. It may be wrong about
-    /// "nothing moves", never about the bytes.
+    /// Sends until nothing has been accepted for a while. Returns the number of bytes accepted. The
+    /// peer may have been only slow, but the number is exact.
     pub(super) fn send_until_stuck(&mut self, bytes: &[u8]) -> usize {
         SockRef::from(&self.stream).set_write_timeout(Some(Duration::from_millis(200))).unwrap();
         let mut sent = 0;
@@ -84,7 +84,7 @@ impl<S: Read + Write + AsFd> Line<S> {
             match self.stream.write(&bytes[sent..]) {
                 Ok(n) => sent += n,
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-                // A signal came, which `more` ignores, too.
+                // A signal interrupted the call. `more` ignores that, too.
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => panic!("{e}, after {sent} bytes"),
             }
@@ -93,7 +93,7 @@ impl<S: Read + Write + AsFd> Line<S> {
         sent
     }
 
-    /// Waits for more.
+    /// Reads more bytes, or returns how the connection ended.
     fn more(&mut self) -> Result<(), End> {
         let mut buf = [0; 16 * 1024];
         match self.stream.read(&mut buf) {
@@ -105,7 +105,7 @@ impl<S: Read + Write + AsFd> Line<S> {
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                 Err(End::Reset)
             }
-            // The test was stopped for a while and goes on.
+            // The test was stopped for a while and continues.
             Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
             Err(e) => panic!("{e}, after {}", self.wire.escape_ascii()),
         }
@@ -121,21 +121,21 @@ impl<S: Read + Write + AsFd> Line<S> {
         }
     }
 
-    /// The next request; its body can be read then.
+    /// Reads the next request's head. Its body can be read after that.
     pub(super) fn request(&mut self) -> Head {
         let head = self.head();
         self.body = head.body(false, true).unwrap();
         head
     }
 
-    /// The next response, to something else than HEAD; its body can be read then.
+    /// Reads the next response's head; not for responses to HEAD. Its body can be read after that.
     pub(super) fn response(&mut self) -> Head {
         let head = self.head();
         self.body = head.body(false, false).unwrap();
         head
     }
 
-    /// The next `n` bytes of the body, as soon as they are there.
+    /// Reads the next `n` bytes of the body.
     pub(super) fn read(&mut self, n: usize) -> String {
         while self.decode() < n {
             if let Err(end) = self.more() {
@@ -145,12 +145,12 @@ impl<S: Read + Write + AsFd> Line<S> {
         String::from_utf8(self.decoded.drain(..n).collect()).unwrap()
     }
 
-    /// Reads what must be next.
+    /// Reads the next bytes of the body, which must be these.
     pub(super) fn expect(&mut self, text: &str) {
         assert_eq!(self.read(text.len()), text);
     }
 
-    /// Waits for a comment of the proxy's, which must be next.
+    /// Reads a comment inserted by the proxy, which must be next.
     pub(super) fn comment(&mut self) {
         while self.decoded.len() < COMMENT.len() {
             self.more().unwrap();
@@ -160,7 +160,7 @@ impl<S: Read + Write + AsFd> Line<S> {
         self.decoded.drain(..COMMENT.len());
     }
 
-    /// The whole body of which nothing was read, with whatever the proxy has added to it.
+    /// Reads the whole body, including what the proxy has inserted.
     pub(super) fn as_it_is(&mut self) -> String {
         self.body.read(&mut self.wire, &mut self.decoded).unwrap();
         while !matches!(self.body, Body::Ended) {
@@ -170,7 +170,7 @@ impl<S: Read + Write + AsFd> Line<S> {
         String::from_utf8(std::mem::take(&mut self.decoded)).unwrap()
     }
 
-    /// The rest of the body, which must be complete.
+    /// Reads the rest of the body, which must be complete.
     pub(super) fn rest(&mut self) -> String {
         self.decode();
         while !matches!(self.body, Body::Ended) {
@@ -183,12 +183,13 @@ impl<S: Read + Write + AsFd> Line<S> {
         String::from_utf8(std::mem::take(&mut self.decoded)).unwrap()
     }
 
-    /// The connection ends with no further byte of a body, and without saying that it is complete.
+    /// Waits for the end of the connection. No further byte of the body may arrive, and the body
+    /// must not be complete.
     pub(super) fn cut(&mut self) -> End {
         let end = self.end();
         self.decode();
         assert!(self.decoded.is_empty(), "bytes: {}", self.decoded.escape_ascii());
-        assert!(!matches!(self.body, Body::Ended), "it looks complete");
+        assert!(!matches!(self.body, Body::Ended), "the body looks complete");
         end
     }
 
@@ -201,8 +202,8 @@ impl<S: Read + Write + AsFd> Line<S> {
         }
     }
 
-    /// How many bytes of the body can be read. The comment in front of an event does not count:
-    /// when one comes is nothing that a test on real sockets can know.
+    /// Decodes, and returns how many bytes of the body can be read. A comment before an event is
+    /// skipped, because a test on real sockets cannot know when one is inserted.
     fn decode(&mut self) -> usize {
         self.body.read(&mut self.wire, &mut self.decoded).unwrap();
         if self.decoded.starts_with(COMMENT) {
@@ -213,13 +214,13 @@ impl<S: Read + Write + AsFd> Line<S> {
     }
 }
 
-/// Where the program's connections arrive.
+/// The listener that the program connects to.
 pub(super) struct Origin(TcpListener);
 
 impl Origin {
     pub(super) fn listen() -> Origin {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // On Linux this is for accepting, too.
+        // On Linux this timeout applies to accepting, too.
         SockRef::from(&listener).set_read_timeout(Some(PATIENCE)).unwrap();
         Origin(listener)
     }
@@ -228,17 +229,17 @@ impl Origin {
         self.0.local_addr().unwrap()
     }
 
-    /// The next connection, once it is there.
+    /// Waits for the next connection.
     pub(super) fn accept(&self) -> Line {
         self.try_accept().unwrap()
     }
 
-    /// The next connection as it is, before anything was said.
+    /// Waits for the next connection, and returns the bare socket.
     pub(super) fn accept_stream(&self) -> TcpStream {
         self.0.accept().unwrap().0
     }
 
-    /// The next connection, or an error when none comes.
+    /// Waits for the next connection. An error if none arrives in time.
     pub(super) fn try_accept(&self) -> io::Result<Line> {
         self.0.accept().map(|(stream, _)| Line::over(stream))
     }

@@ -1,5 +1,5 @@
-//! The certificates that clients are shown: what is said of those that cannot be used, or soon
-//! cannot.
+//! The proxy's own certificates: errors and warnings about those that cannot be used, or will soon
+//! expire.
 
 use super::certificates::{Authority, Pair, file, replace};
 use super::event;
@@ -11,19 +11,19 @@ use rustls::{ClientConnection, HandshakeKind, version};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
-/// What is said of a configuration with these tables in front.
+/// The result of `--check` for a configuration that begins with these tables.
 fn checked(tables: &str) -> (Ended, Scratch) {
     let api = "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://127.0.0.1:1'\n";
     let file = Scratch::file(&format!("{tables}\n{api}"));
     (Program::run(&["--check", file.as_str()]), file)
 }
 
-/// A listener with TLS, and what stands in the first lines of its table.
+/// A TLS listener, and the beginning of the `tls` table.
 fn listening(tls: &str) -> String {
     format!("[server]\nlisten_tls = ['127.0.0.1:443']\n[tls]\n{tls}")
 }
 
-/// The table of a certificate in files.
+/// The table of a certificate and its key.
 fn table(certificate: &Scratch, key: &Scratch) -> String {
     let (certificate, key) = (certificate.as_str(), key.as_str());
     format!("[[tls.certificate]]\ncertificate = '{certificate}'\nkey = '{key}'\n")
@@ -33,7 +33,7 @@ fn files(pair: &Pair) -> [Scratch; 2] {
     [file(&pair.certificate), file(&pair.key)]
 }
 
-/// It is wrong, for one reason.
+/// The check fails with exactly this error.
 #[track_caller]
 fn wrong(tables: &str, at: &str, what: &str) {
     let (ended, file) = checked(tables);
@@ -43,13 +43,13 @@ fn wrong(tables: &str, at: &str, what: &str) {
     assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
 }
 
-/// It is right, and these are all the warnings.
+/// The check succeeds with exactly these warnings.
 #[track_caller]
 fn right(tables: &str, warnings: &[&str]) {
     let (ended, _file) = checked(tables);
     assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""));
     let said = ended.stdout.lines().filter_map(|line| line.strip_prefix("warning: "));
-    // That is said of every file with TLS.
+    // Every file with TLS causes this warning.
     let said = said.filter(|what| !what.starts_with("server.listen_tls: HTTP/1.1 is spoken there"));
     let said: Vec<&str> = said.collect();
     assert_eq!(said.len(), warnings.len(), "{said:#?}");
@@ -105,7 +105,7 @@ fn certificates_that_cannot_be_used() {
     let ca = format!("client_ca = '{}'\nverify_client = 'require'\n", key.as_str());
     let what = format!("tls.client_ca: {}: no certificate in it", key.as_str());
     wrong(&listening(&format!("{ca}{}", table(&certificate, &key))), "4:13", &what);
-    // Where nobody listens, nobody looks.
+    // Without a TLS listener the files are not read.
     let tables = table(&missing, &missing);
     right(&tables, &["tls has no effect: server.listen_tls has no address"]);
 }
@@ -139,7 +139,7 @@ fn names_that_two_certificates_have() {
     right(&tables, &[&wanted]);
 }
 
-/// Such as what certbot writes.
+/// Such as the files that certbot writes.
 #[test]
 fn files_that_the_user_may_not_read() {
     let authority = Authority::new();
@@ -167,7 +167,7 @@ fn files_that_the_user_may_not_read() {
     std::fs::remove_dir_all(folder.as_str()).unwrap();
 }
 
-/// A program that looks at its certificate every few milliseconds.
+/// A program that checks its certificate for changes every few milliseconds.
 fn looking(certificate: &Scratch, key: &Scratch) -> Program {
     let tls = format!("certificates_on_change = '5ms'\n{}", table(certificate, key));
     Program::with(&format!(
@@ -202,7 +202,7 @@ fn a_renewal_is_noticed() {
     expiry("4070908800");
 }
 
-/// Whoever connects from then on is shown the new one, and nobody else notices.
+/// New connections get the new certificate, and others are not affected.
 #[test]
 fn a_renewal_touches_no_stream() {
     let mut served = Served::new("certificates_on_change = '5ms'");
@@ -224,8 +224,7 @@ fn a_renewal_touches_no_stream() {
     line.expect(&event);
 }
 
-/// If it brings a pair that does not fit, nothing changes; if it brings nothing new, tickets stay
-/// valid.
+/// If the new files do not match, nothing changes. If they are unchanged, tickets stay valid.
 #[test]
 fn a_reload_reads_certificates() {
     let mut served = Served::new("certificates_on_change = false");

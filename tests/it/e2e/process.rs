@@ -6,7 +6,7 @@ use super::{STREAM, begin_stream, event, in_front_of_an_origin};
 use std::net::TcpListener;
 use std::process::Command;
 
-/// What is answered without an upstream, and so without another descriptor.
+/// A request that is answered without an upstream, and so without another descriptor.
 const NOWHERE: &str = "GET /nowhere HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
 fn said(stdout: &str) -> Ended {
@@ -42,7 +42,7 @@ fn a_configuration_is_checked() {
     assert!(stdout.contains("\nwarning: api a: heartbeat is off: "), "{stdout}");
 }
 
-/// Whether it is to be checked or to be run.
+/// Both with `--check` and when started.
 #[test]
 fn a_wrong_configuration_is_refused() {
     let path = Scratch::file("[server]\nlisten = ['127.0.0.1:0']\nmax_connection = 1\n[demo]\n");
@@ -54,7 +54,7 @@ fn a_wrong_configuration_is_refused() {
     }
 }
 
-/// What is printed can be written into the key file as it is.
+/// The output can be pasted into a key file.
 #[test]
 fn a_key_is_hashed() {
     let hash = "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f";
@@ -82,7 +82,7 @@ fn a_wrong_command_line_is_refused() {
     }
 }
 
-/// A pipe would be waited for, and a device may have no end.
+/// Reading a pipe could block, and reading a device may never end.
 #[test]
 fn a_configuration_is_a_regular_file() {
     let pipe = Scratch::path("toml");
@@ -102,13 +102,14 @@ fn a_port_that_is_taken_is_named() {
     let Ended { status, stdout, stderr } =
         Program::run(&["--to", "http://127.0.0.1", "--listen", &address]);
     assert_eq!((status, stdout.as_str()), (Some(1), ""));
-    // The rest is the system's: glibc says "Address already in use", musl "Address in use".
+    // The rest comes from the C library: glibc says "Address already in use", musl "Address in
+    // use".
     let want = format!("millstream: cannot listen on {address}: Address ");
     assert!(stderr.starts_with(&want) && stderr.contains("in use"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
-/// What runs may end by itself; nothing new is taken.
+/// Whatever has begun may end by itself; nothing new is accepted.
 #[test]
 fn a_first_signal_drains() {
     for signal in ["TERM", "INT", "QUIT"] {
@@ -128,7 +129,7 @@ fn a_first_signal_drains() {
         program.signal(signal);
         program.logs("draining: the port is closed; ");
         assert_eq!((idle.end(), answering.end()), (End::Closed, End::Closed));
-        assert!(Line::try_to(program.address()).is_err(), "it still listens");
+        assert!(Line::try_to(program.address()).is_err(), "still listening");
         let (wire, event) = event("last");
         upstream.send(wire);
         client.expect(&event);
@@ -139,8 +140,8 @@ fn a_first_signal_drains() {
     }
 }
 
-/// Streams do not wait for the end of the window: each is ended where nothing is lost, and told
-/// when to come back.
+/// Streams are not held until the end of the drain window. Each is ended between two events, and
+/// told when to reconnect.
 #[test]
 fn a_drain_ends_streams_between_two_events() {
     let origin = Origin::listen();
@@ -164,7 +165,7 @@ fn a_drain_ends_streams_between_two_events() {
         let (wire, event) = event(&n.to_string());
         upstream.send(wire);
         client.expect(&event);
-        // Half of another one is taken back, or completed before the end.
+        // The client has half of another event, which must be completed before the stream ends.
         upstream.send("6\r\ndata: \r\n");
         client.expect("data: ");
         upstream.send("5\r\nlast\n\r\n");
@@ -183,26 +184,26 @@ fn a_drain_ends_streams_between_two_events() {
     assert_eq!(program.ended().status, Some(0));
 }
 
-/// The loop waits for nobody who reads the log, or does not.
+/// The event loop never waits for the reader of the log.
 #[test]
 fn a_log_that_nobody_reads_stops_nothing() {
     let origin = Origin::listen();
     let url = format!("http://{}", origin.address());
     let (program, _unread) = Program::with_unread_log(&["--to", &url, "--listen", "127.0.0.1:0"]);
     let mut client = program.connect();
-    // Far more lines than a pipe holds.
+    // Far more lines than fit into a pipe.
     for _ in 0..5000 {
         client.send("OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n");
         assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
     }
 }
 
-/// A log whose file may not grow loses lines, as on a full disk; the process goes on.
+/// A log file that cannot grow, as on a full disk, loses lines; the process continues.
 #[test]
 fn it_outlives_a_limit_on_the_size_of_files() {
     let (log, origin) = (Scratch::path("log"), Origin::listen());
     let url = format!("http://{}", origin.address());
-    // Blocks of 512 or of 1024 bytes, which the log of a few requests exceeds.
+    // The limit is one block, of 512 or 1024 bytes, which the log of a few requests exceeds.
     let script = "ulimit -f 1; log=$1; shift; exec \"$0\" \"$@\" 2>\"$log\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, BINARY, log.as_str(), "--to", &url, "--listen", "127.0.0.1:0"]);
@@ -217,7 +218,7 @@ fn it_outlives_a_limit_on_the_size_of_files() {
         upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
         assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
         let after = length();
-        // On a busy host the first line may take its time.
+        // On a busy host the first line may be late.
         stays = if after == before && after > 0 { stays + 1 } else { 0 };
         before = after;
     }
@@ -230,7 +231,7 @@ fn it_outlives_a_limit_on_the_size_of_files() {
 fn a_second_signal_ends_at_once() {
     let (mut program, origin) = in_front_of_an_origin();
     let (mut client, mut upstream) = begin_stream(&program, &origin);
-    // Of a body that ends with its connection, only a reset shows that it is not complete.
+    // If the end of the connection ends the body, only a reset shows that it is incomplete.
     let mut old = program.connect();
     old.send("GET /events/ HTTP/1.0\r\n\r\n");
     let mut old_upstream = origin.accept();
@@ -249,7 +250,7 @@ fn a_second_signal_ends_at_once() {
     assert!(ended.stderr.contains("second signal: closing 2 connections now"), "{}", ended.stderr);
 }
 
-/// It rests, serves those it has, and goes on when there is room.
+/// Accepting pauses, open connections are served, and accepting resumes when there is room.
 #[test]
 fn it_outlives_a_lack_of_descriptors() {
     let config = "
@@ -262,11 +263,11 @@ fn it_outlives_a_lack_of_descriptors() {
         ";
     let config = Scratch::file(config);
     let taken = Program::with_descriptors(1000, &config).descriptors();
-    // Where that is not known, there is nothing to see.
+    // On a system without /proc the test cannot be done.
     if taken.is_empty() {
         return;
     }
-    // The number of a descriptor is below the limit: all are in use then but one.
+    // Descriptor numbers are below the limit, so all but one are in use.
     let limit = (0..).filter(|n| !taken.contains(n)).nth(1).unwrap();
     let mut program = Program::with_descriptors(limit, &config);
     program.logs(&format!("the open-file limit is {limit}, less than "));
@@ -283,12 +284,12 @@ fn it_outlives_a_lack_of_descriptors() {
     client.send(rest);
     assert_eq!(client.response().first_line, "HTTP/1.1 404 Not Found");
     drop(client);
-    // Nobody else has come and drawn attention to who waits.
+    // The waiting client is accepted although no other one has caused an event.
     assert_eq!(next.response().first_line, "HTTP/1.1 404 Not Found");
     program.logs("accept resumed");
 }
 
-/// Whoever reads the access log may stop reading it, or end.
+/// The reader of the access log may stop reading, or end.
 #[test]
 fn it_outlives_its_standard_output() {
     let origin = Origin::listen();
@@ -317,14 +318,15 @@ fn it_outlives_its_standard_output() {
     assert_eq!(program.ended().status, Some(0));
 }
 
-/// Lines are logged when the stream is opened; who writes them goes, and events go on.
+/// The lines logged when the stream opens are written by a thread that ends soon after. Events go
+/// on.
 #[test]
 fn a_process_that_only_hands_on_events_has_one_thread() {
     let (program, origin) = in_front_of_an_origin();
     let (mut client, mut upstream) = begin_stream(&program, &origin);
     let (wire, event) = event("on and on");
     let threads = || program.identity("Threads");
-    // Where that is not known, there is nothing to see; and a second is some ten thousand events.
+    // The test cannot be done without /proc. A second has about ten thousand events.
     let alone = (0..1_000_000).any(|_| {
         upstream.send(&wire);
         client.expect(&event);

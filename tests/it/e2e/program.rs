@@ -1,4 +1,4 @@
-//! A running millstream: started with arguments, listened to, signalled, and killed at the end.
+//! A running millstream: started with arguments, read from, sent signals, and killed at the end.
 
 use super::{Line, PATIENCE};
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,16 +12,16 @@ use std::thread::JoinHandle;
 /// The binary under test.
 pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
 
-/// A child process whose lines are read as they come, so that no pipe ever fills.
+/// A child process. Its output is read all the time, so no pipe ever fills.
 pub(super) struct Program {
     child: Child,
     stdout: Lines,
     stderr: Lines,
-    /// Where clients are served; none while that is not known, or for a path.
+    /// Where it listens for clients; none while that is unknown, or for a Unix socket.
     address: Option<SocketAddr>,
 }
 
-/// What a program has to show for itself when it has ended.
+/// The exit status and output of a program that has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) status: Option<i32>,
@@ -30,39 +30,39 @@ pub(super) struct Ended {
 }
 
 impl Program {
-    /// Starts it and waits until it serves.
+    /// Starts the program and waits until it listens.
     pub(super) fn start(arguments: &[&str]) -> Program {
         Program::serving(Command::new(BINARY).args(arguments))
     }
 
-    /// Starts it with a configuration of this text, and waits until it serves.
+    /// Starts it with a configuration, and waits until it listens.
     pub(super) fn with(config: &str) -> Program {
         Program::start(&[Scratch::file(config).as_str()])
     }
 
-    /// Starts it with no more than so many descriptors, and waits until it serves.
+    /// Starts it with a limit on descriptors, and waits until it listens.
     pub(super) fn with_descriptors(descriptors: usize, config: &Scratch) -> Program {
         let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$1\"");
         Program::serving(Command::new("sh").args(["-c", &script, BINARY, config.as_str()]))
     }
 
-    /// Runs it until it ends by itself.
+    /// Runs it until it exits.
     pub(super) fn run(arguments: &[&str]) -> Ended {
         Program::spawn(Command::new(BINARY).args(arguments)).unwrap().ended()
     }
 
-    /// Runs it until it ends by itself. Its standard input is what `printf` makes of this text.
+    /// Runs it until it exits, with `printf`'s output for this text as its standard input.
     pub(super) fn told(text: &str, argument: &str) -> Ended {
         let script = format!("printf '{text}' | \"$0\" {argument}");
         Program::spawn(Command::new("sh").args(["-c", &script, BINARY])).unwrap().ended()
     }
 
-    /// Starts a command that is it, and waits until it serves.
+    /// Runs a command that starts it, and waits until it listens.
     pub(super) fn serving(command: &mut Command) -> Program {
         Program::serving_with(command, Stdio::null())
     }
 
-    /// Starts a command that is it, with this standard input, and waits until it serves.
+    /// Runs a command that starts it, with this standard input, and waits until it listens.
     pub(super) fn serving_with(command: &mut Command, stdin: Stdio) -> Program {
         let mut program = Program::spawn_with(command, stdin).unwrap();
         program.address = program.says("listening on ").parse().ok();
@@ -72,7 +72,7 @@ impl Program {
     /// Starts any program.
     ///
     /// # Errors
-    /// When there is none of this name.
+    /// If there is no program of this name.
     pub(super) fn spawn(command: &mut Command) -> io::Result<Program> {
         Program::spawn_with(command, Stdio::null())
     }
@@ -85,7 +85,7 @@ impl Program {
         Ok(Program { child, stdout, stderr, address: None })
     }
 
-    /// Starts it with a log that is written into a pipe that nobody reads.
+    /// Starts it with a pipe as its standard error that is never read.
     pub(super) fn with_unread_log(arguments: &[&str]) -> (Program, io::PipeReader) {
         let (unread, stderr) = io::pipe().unwrap();
         let mut command = Command::new(BINARY);
@@ -106,20 +106,21 @@ impl Program {
         self.address.expect("an address")
     }
 
-    /// Waits for a line of its standard output that begins like this: the rest of it.
+    /// Waits for a line on its standard output with this beginning, and returns the rest of that
+    /// line.
     pub(super) fn says(&mut self, beginning: &str) -> String {
         let line = self.stdout.find(|line| line.starts_with(beginning));
         let line = line.unwrap_or_else(|| panic!("{beginning:?} is not said; {:?}", self.stderr));
         line[beginning.len()..].to_owned()
     }
 
-    /// Waits until it logs something like this.
+    /// Waits until it logs a line that contains this text.
     pub(super) fn logs(&mut self, what: &str) {
         let logged = self.stderr.find(|line| line.contains(what)).is_some();
         assert!(logged, "{what:?} is not logged; {:?}", self.stderr);
     }
 
-    /// What the system says of its rights, under this name.
+    /// The value of a field in its `/proc/PID/status`.
     pub(super) fn identity(&self, name: &str) -> String {
         let file = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(file).unwrap_or_default();
@@ -127,7 +128,7 @@ impl Program {
         line.unwrap_or_default().to_owned()
     }
 
-    /// What the system tells of each of its threads.
+    /// The `status` file of each of its threads.
     pub(super) fn status_of_threads(&self) -> Vec<String> {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
         let status = |thread: io::Result<std::fs::DirEntry>| {
@@ -136,14 +137,14 @@ impl Program {
         threads.map(|thread| status(thread).unwrap()).collect()
     }
 
-    /// The descriptors that it has open; none where that cannot be known.
+    /// Its open descriptors; none if the system does not list them.
     pub(super) fn descriptors(&self) -> Vec<usize> {
         let folder = format!("/proc/{}/fd", self.child.id());
         let names = std::fs::read_dir(folder).into_iter().flatten().map(|e| e.unwrap().file_name());
         names.filter_map(|name| name.to_str()?.parse().ok()).collect()
     }
 
-    /// The thread with this name; none where that cannot be known.
+    /// The thread with this name; none if the system does not list it.
     pub(super) fn thread(&self, name: &str) -> Option<i32> {
         let folder = format!("/proc/{}/task", self.child.id());
         let mut threads = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
@@ -153,8 +154,8 @@ impl Program {
         threads.find(is_it)?.file_name().to_str()?.parse().ok()
     }
 
-    /// Reads its standard output no more: the pipe is closed behind the next line, which is for
-    /// the caller to bring about.
+    /// Stops reading its standard output and closes the pipe, after the next line, which
+    /// `bring_about` must cause.
     pub(super) fn stop_listening(&mut self, bring_about: impl FnOnce(&Program)) {
         self.stdout.incoming = channel().1;
         bring_about(self);
@@ -166,9 +167,9 @@ impl Program {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has exited.
     pub(super) fn ended(mut self) -> Ended {
-        // Pipes end with their process: a wait that can be given up.
+        // The pipes close when the process exits, and reading them has a timeout.
         assert_eq!(self.stdout.find(|_| false), None);
         assert_eq!(self.stderr.find(|_| false), None);
         let status = self.child.wait().unwrap().code();
@@ -178,13 +179,13 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A path that no other test has. What is there at the end is removed.
+/// A unique path. Whatever is there at the end is removed.
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -195,7 +196,7 @@ impl Scratch {
         Scratch(std::env::temp_dir().join(name))
     }
 
-    /// A configuration file of this text.
+    /// A configuration file with this text.
     pub(super) fn file(config: &str) -> Scratch {
         let path = Scratch::path("toml");
         std::fs::write(&path.0, config).unwrap();
@@ -220,12 +221,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It may be gone already, which is as good.
+        // It may have been removed already.
         let _ = std::fs::remove_file(&self.0).or_else(|_| std::fs::remove_dir_all(&self.0));
     }
 }
 
-/// The lines of a pipe.
+/// The lines from a pipe.
 #[derive(Debug)]
 struct Lines {
     incoming: Receiver<String>,
@@ -246,7 +247,7 @@ impl Lines {
         Lines { incoming, reader: Some(reader), seen: Vec::new() }
     }
 
-    /// The first line from here on that is wanted. None when the pipe has ended without.
+    /// The first further line that matches. None if the pipe ends before.
     fn find(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         loop {
             match self.incoming.recv_timeout(PATIENCE) {

@@ -1,4 +1,4 @@
-//! Connections that a load balancer passes on, which begin with a PROXY header.
+//! Connections passed on by a load balancer, which begin with a PROXY header.
 
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
@@ -17,7 +17,7 @@ fn config(origin: &Origin, proxy_protocol: &str) -> String {
     )
 }
 
-/// The client's address as the origin is told, of a connection that says this.
+/// Returns the client address that the origin is told for a connection that sends these bytes.
 fn told(program: &Program, origin: &Origin, said: &str) -> String {
     let mut client = program.connect();
     client.send(said);
@@ -28,7 +28,7 @@ fn told(program: &Program, origin: &Origin, said: &str) -> String {
     request.get("x-forwarded-for").unwrap().to_owned()
 }
 
-/// A reload changes what is expected of the same port, which stays open.
+/// A reload changes whether a header is expected at a port, which stays open.
 #[test]
 fn a_header_names_the_client_where_one_is_expected() {
     let origin = Origin::listen();
@@ -48,7 +48,7 @@ fn a_header_names_the_client_where_one_is_expected() {
     assert_eq!(client.response().first_line, "HTTP/1.1 400 Bad Request");
 }
 
-/// What follows the header in the same segment is for TLS.
+/// The bytes after the header in the same segment belong to TLS.
 #[test]
 fn a_header_comes_before_a_handshake() {
     let served = Served::behind_a_header();
@@ -62,7 +62,7 @@ fn a_header_comes_before_a_handshake() {
         upstream.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
         assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
     }
-    assert!(served.client().connect(served.address).is_err(), "there was none");
+    assert!(served.client().connect(served.address).is_err(), "connected without a header");
     let mut silent = Line::to(served.address);
     silent.send("PROXY TCP4 192.0.2.33");
     drop(silent);

@@ -1,4 +1,4 @@
-//! Another configuration while everything goes on.
+//! Configuration reloads while connections stay open.
 
 use super::line::{Line, Origin};
 use super::program::{BINARY, Program, Scratch};
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-/// An api for each of these names, at `/NAME/`.
+/// A configuration with an api for each of these names, at `/NAME/`.
 fn config(listen: &str, apis: &[(&str, &Origin)]) -> String {
     let mut text = format!("[server]\nlisten = [{listen}]\n[drain]\nwindow = '100ms'\n");
     for (name, origin) in apis {
@@ -21,7 +21,7 @@ fn config(listen: &str, apis: &[(&str, &Origin)]) -> String {
     text
 }
 
-/// What a request for `/NAME/` is answered with, and by whom if it is an origin.
+/// Sends a request and returns the status line. If it must reach an origin, the origin answers it.
 fn ask(address: SocketAddr, path: &str, origin: Option<&Origin>) -> String {
     let mut client = Line::to(address);
     client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
@@ -50,7 +50,7 @@ fn streams_go_on_and_another_api_is_served() {
     client.expect(&event);
 }
 
-/// They are what logrotate sends to servers that open their logs again.
+/// Logrotate sends these signals to servers that reopen their logs.
 #[test]
 fn signals_that_others_know_end_nothing() {
     let origin = Origin::listen();
@@ -87,7 +87,7 @@ fn a_wrong_file_changes_nothing() {
     }
 }
 
-/// Its stream has the drain window to end between two events, and is told to come back.
+/// The stream has the drain window to end between two events, and is told when to reconnect.
 #[test]
 fn streams_of_an_api_that_is_gone_end() {
     let (gone, kept) = (Origin::listen(), Origin::listen());
@@ -95,14 +95,14 @@ fn streams_of_an_api_that_is_gone_end() {
     let file = Scratch::file(&config(listen, &[("events", &gone), ("kept", &kept)]));
     let program = Program::start(&[file.as_str()]);
     let (mut client, mut upstream) = begin_stream(&program, &gone);
-    // The same name, and another place.
+    // The same name, but another target.
     fs::write(file.as_str(), config(listen, &[("events", &kept)])).unwrap();
     program.signal("HUP");
     assert!(client.rest().starts_with("retry: "));
     upstream.end();
 }
 
-/// Listeners come and go; connections stay. Nothing is left behind after a hundred times.
+/// Listeners are opened and closed, and connections stay. Nothing leaks in a hundred reloads.
 #[test]
 fn listeners_change_and_nothing_leaks() {
     let origin = Origin::listen();
@@ -128,7 +128,7 @@ fn listeners_change_and_nothing_leaks() {
     assert_eq!(program.descriptors().len(), descriptors);
 }
 
-/// What was warned of at the start is not warned of at each reload.
+/// A warning of the start is not repeated at each reload.
 #[test]
 fn warnings_are_logged_once() {
     let origin = Origin::listen();
@@ -146,7 +146,7 @@ fn warnings_are_logged_once() {
     assert_eq!((warnings("heartbeat is off: "), warnings("heartbeat: ")), (1, 1), "{log}");
 }
 
-/// The operator is told what came of it.
+/// The operator gets the result of the reload.
 #[test]
 fn an_operator_reloads() {
     let origin = Origin::listen();
@@ -172,7 +172,8 @@ fn an_operator_reloads() {
     assert!(said.contains("unknown key; did you mean") && said.contains(".toml:"), "{said}{wrong}");
 }
 
-/// A secret is where the configuration says, is read again at a reload, and is never shown.
+/// A secret is read from the place that the configuration refers to, and again at each reload. It
+/// is never shown.
 #[test]
 fn what_strings_refer_to_is_read_again() {
     let origin = Origin::listen();
@@ -218,8 +219,8 @@ fn what_strings_refer_to_is_read_again() {
     assert!(!log.contains("sesame"), "{log}");
 }
 
-/// Nobody answers for a name below `.invalid` (RFC 6761 section 6.4). That stops neither the start
-/// nor a reload, and costs no other api anything.
+/// Names below `.invalid` do not exist (RFC 6761 section 6.4). Such a name prevents neither the
+/// start nor a reload, and does not affect other apis.
 #[test]
 fn a_name_that_does_not_resolve_stops_nothing() {
     let origin = Origin::listen();
@@ -240,7 +241,7 @@ fn a_name_that_does_not_resolve_stops_nothing() {
         program.signal("HUP");
         program.logs("configuration reloaded");
     }
-    // Its name is another one by now.
+    // The target has another name now.
     fs::write(file.as_str(), format!("{before}{}", lost.replace("nowhere.invalid", "localhost")))
         .unwrap();
     program.signal("HUP");
@@ -248,8 +249,8 @@ fn a_name_that_does_not_resolve_stops_nothing() {
     assert_eq!(ask(program.address(), "/lost/", Some(&origin)), "HTTP/1.1 204 No Content");
 }
 
-/// `localhost` may have an address of each family. A service that listens on one of them costs one
-/// request a failure at most.
+/// `localhost` may have an address of each family. A service that listens on only one of them costs
+/// at most one failed connection.
 #[test]
 fn a_family_that_nobody_listens_on_is_left_alone() {
     let origin = Origin::listen();
@@ -265,7 +266,7 @@ fn a_family_that_nobody_listens_on_is_left_alone() {
     assert!(log.matches("refused").count() <= 1, "{log}");
 }
 
-/// As an editor writes a file, and as Kubernetes does: in the end another file has its name.
+/// The file is replaced by renaming another one, as editors and Kubernetes do it.
 #[test]
 fn a_file_that_changes_is_loaded() {
     let (old, new) = (Origin::listen(), Origin::listen());
@@ -280,7 +281,7 @@ fn a_file_that_changes_is_loaded() {
     symlink("data/a.toml", at("a.toml")).unwrap();
     let mut program = Program::start(&[&at("a.toml")]);
     let (mut client, mut upstream) = begin_stream(&program, &old);
-    // Another link.
+    // A symbolic link is replaced.
     fs::create_dir(at("v2")).unwrap();
     fs::write(at("v2/a.toml"), watched(&[("new", &new), ("events", &old)])).unwrap();
     symlink("v2", at("data2")).unwrap();
@@ -290,7 +291,7 @@ fn a_file_that_changes_is_loaded() {
     let (wire, event) = event("after");
     upstream.send(wire);
     client.expect(&event);
-    // Written in place, and broken.
+    // The file is written in place, with an error.
     let broken = watched(&[("new", &new)]).replace("listen_path", "listen_pth");
     fs::write(at("v2/a.toml"), broken).unwrap();
     program.logs("unknown key; did you mean \"listen_path\"?");
@@ -299,7 +300,7 @@ fn a_file_that_changes_is_loaded() {
     assert_eq!(ask(program.address(), "/newer/", Some(&new)), "HTTP/1.1 204 No Content");
 }
 
-/// What is bound stays what it was, and the file says so of itself no longer.
+/// The open sockets keep their options, so the reload is refused.
 #[test]
 fn what_sockets_are_opened_with_takes_a_restart() {
     let origin = Origin::listen();
@@ -313,7 +314,7 @@ fn what_sockets_are_opened_with_takes_a_restart() {
         fs::write(file.as_str(), of(!before, "'127.0.0.1:0'")).unwrap();
         program.signal("HUP");
         program.logs("server.reuse_port: it cannot be changed while running; restart");
-        // What is refused has changed nothing, and the next reload is like any other.
+        // The refused reload has changed nothing, and the next one works.
         fs::write(file.as_str(), of(before, "'127.0.0.1:0', '127.0.0.2:0'")).unwrap();
         program.signal("HUP");
         program.logs("configuration reloaded");

@@ -1,4 +1,4 @@
-//! `--probe` and `--reload`: what a health check gets to know, and how a file is read again.
+//! `--probe` and `--reload`: what a health check reports, and how a reload is requested.
 
 use super::line::{End, Line, Origin};
 use super::program::{BINARY, Ended, Program, Scratch};
@@ -15,7 +15,7 @@ fn unwell(why: &str) -> Ended {
     Ended { status: Some(1), stdout: String::new(), stderr }
 }
 
-/// Probes a path of an origin that answers like this, and then closes.
+/// Probes a path of an origin that sends this response and closes.
 fn answered(path: &str, answer: &str) -> (Ended, String) {
     let origin = Origin::listen();
     let url = format!("http://{}{path}", origin.address());
@@ -62,7 +62,7 @@ fn only_the_final_head_is_waited_for() {
     }
 }
 
-/// It ends as soon as it knows, whatever else there is to come.
+/// The probe ends at the response head, without waiting for the body.
 #[test]
 fn a_stream_is_not_read() {
     let origin = Origin::listen();
@@ -93,7 +93,7 @@ fn a_socket_is_asked_by_its_path() {
     assert_eq!(probe.ended(), well());
 }
 
-/// As in an image: the same program on both ends.
+/// The program probes itself, as in a container image.
 #[test]
 fn it_knows_whether_millstream_is_well() {
     let path = Scratch::path("sock");
@@ -128,7 +128,7 @@ fn what_cannot_be_asked_is_said() {
     if cfg!(feature = "tls") {
         check("https://127.0.0.1/", tls);
     }
-    // A query may have a key in it.
+    // A query may contain a key.
     let closed = Origin::listen().address();
     let Ended { status, stderr, .. } = Program::run(&["--probe", &format!("{closed}/?key=b")]);
     assert_eq!(status, Some(1));
@@ -136,7 +136,7 @@ fn what_cannot_be_asked_is_said() {
     assert!(stderr.starts_with(&why), "{stderr}");
 }
 
-/// What comes of `--reload`.
+/// The result of `--reload`.
 fn reloaded(url: &str) -> (Option<i32>, String, String) {
     let Ended { status, stdout, stderr } = Program::run(&["--reload", url]);
     (status, stdout, stderr)
@@ -173,7 +173,7 @@ fn what_does_not_reload_is_said() {
     let path = "--reload: write where the admin listener is, without a path";
     check("127.0.0.1:9090/reload", path);
     check("unix:/run/a.sock:/reload", path);
-    // Another server, and one that breaks off.
+    // A server of another kind, and one that closes early.
     let answered = |answer: &str, why: &str| {
         let origin = Origin::listen();
         let url = format!("http://{}/", origin.address());

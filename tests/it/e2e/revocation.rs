@@ -1,4 +1,4 @@
-//! Certificates of clients that were revoked (`tls.client_crl`).
+//! Revoked client certificates (`tls.client_crl`).
 
 use super::certificates::{Authority, Pair, file, replace};
 use super::event;
@@ -8,7 +8,7 @@ use super::secured::{Client, Secured, Served};
 use rustls::{ClientConnection, version};
 use std::io::Read;
 
-/// As `openssl ca -gencrl` makes it if it is not told otherwise.
+/// A list as `openssl ca -gencrl` makes it by default.
 const FIRST_VERSION: &str = "\
     -----BEGIN X509 CRL-----\n\
     MIGQMDgwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBYRcNMjYxMjAxMDIzNjQ4WhcN\n\
@@ -18,7 +18,7 @@ const FIRST_VERSION: &str = "\
     -----END X509 CRL-----\n\
     ";
 
-/// What asks for certificates of this authority, and which of them are revoked.
+/// The configuration that asks for certificates of these authorities, with these revocation lists.
 fn asks(ca: &Scratch, crl: &Scratch) -> String {
     let (ca, crl) = (ca.as_str(), crl.as_str());
     format!("client_ca = '{ca}'\nclient_crl = '{crl}'\nverify_client = 'optional'\n")
@@ -28,14 +28,14 @@ fn shows(served: &Served, pair: &Pair) -> Client {
     Client::new(&served.authority, &[&version::TLS13], Some(pair))
 }
 
-/// A connection on which a request was answered.
+/// A connection that has served a request.
 fn idle(served: &Served, client: &Client) -> Line<Secured<ClientConnection>> {
     let mut line = client.connect(served.address).unwrap();
     answer(served, &mut line);
     line
 }
 
-/// Sends a request, which is answered.
+/// Sends a request and has it answered.
 fn answer(served: &Served, line: &mut Line<Secured<ClientConnection>>) {
     line.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut upstream = served.origin.accept();
@@ -44,8 +44,8 @@ fn answer(served: &Served, line: &mut Line<Secured<ClientConnection>>) {
     assert_eq!(line.response().first_line, "HTTP/1.1 204 No Content");
 }
 
-/// As with OpenSSL, and so with nginx, HAProxy and Envoy: who is in no scope of a list that has not
-/// expired is refused, too.
+/// As in OpenSSL, and so in nginx, HAProxy and Envoy, a certificate is also refused if its issuer
+/// has no current list.
 #[test]
 fn who_is_revoked_or_in_doubt_is_refused() {
     let [listed, expired, unlisted] = [(); 3].map(|()| Authority::new());
@@ -67,8 +67,7 @@ fn who_is_revoked_or_in_doubt_is_refused() {
     }
 }
 
-/// What runs with it ends, and no further request is taken on a connection that is open. Nobody
-/// else notices.
+/// Its streams end, and its open connections accept no further request. Others are not affected.
 #[test]
 fn a_certificate_is_revoked_while_it_is_in_use() {
     for looks in ["false", "'5ms'"] {

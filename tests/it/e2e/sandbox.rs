@@ -1,4 +1,4 @@
-//! What the program cannot do once it has confined itself, and what it still can.
+//! What the program can and cannot do in its sandbox.
 
 use super::certificates::{Authority, file, replace};
 use super::line::{Line, Origin};
@@ -16,7 +16,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Whether a program that has started is confined by all means. Says so if the system has none.
+/// True if the started program is confined. If the system cannot do that, reports the test as
+/// skipped.
 fn is_confined(program: &mut Program, test: &str) -> bool {
     program.logs("sandbox: ");
     let seccomp = program.identity("Seccomp");
@@ -26,7 +27,7 @@ fn is_confined(program: &mut Program, test: &str) -> bool {
     seccomp == "2"
 }
 
-/// Names are resolved, files read again that others have taken the place of, sockets come and go.
+/// Names are resolved, replaced files are read again, and listeners are opened and closed.
 #[test]
 fn all_goes_on_within() {
     let origin = Origin::listen();
@@ -52,7 +53,7 @@ fn all_goes_on_within() {
         return;
     }
     let (mut client, mut upstream) = begin_stream(&program, &origin);
-    // Another file in its place, and another folder.
+    // A replaced file, and a replaced folder.
     fs::create_dir(at("v2")).unwrap();
     fs::write(at("v2/a.toml"), text("new", "two")).unwrap();
     symlink("v2/a.toml", at("b.toml")).unwrap();
@@ -68,7 +69,7 @@ fn all_goes_on_within() {
     let (wire, event) = event("one");
     upstream.send(wire);
     client.expect(&event);
-    // What it uses is read from a file of the system's.
+    // Resource usage is read from a file of the system.
     let admin = program.says("admin listener on http://");
     let mut operator = Line::to(admin.trim_end_matches('/').parse().unwrap());
     operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -83,7 +84,7 @@ fn all_goes_on_within() {
         assert!(metrics.contains(&format!("\n{sample}")), "{sample}{metrics}");
     }
     program.signal("TERM");
-    // Of two that come together the system may tell only one.
+    // The system may merge two signals that are sent together.
     program.logs("draining");
     program.signal("TERM");
     let ended = program.ended();
@@ -91,7 +92,7 @@ fn all_goes_on_within() {
     assert!(!exists("two"));
 }
 
-/// Such a file is told apart from one that nobody may read, and nothing changes.
+/// The error differs from that of a file without read permission, and nothing changes.
 #[test]
 fn a_reload_that_names_what_is_outside_is_refused() {
     let origin = Origin::listen();
@@ -139,7 +140,7 @@ fn a_reload_that_names_what_is_outside_is_refused() {
     operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     operator.response();
     assert!(operator.rest().contains("\nmillstream_sandbox_refused_total 3\n"));
-    // The system's authorities can be read, if there are any.
+    // The authorities of the system can be read, if there are any.
     fs::write(&at, &secured).unwrap();
     program.signal("HUP");
     program.logs("reload");
@@ -148,7 +149,7 @@ fn a_reload_that_names_what_is_outside_is_refused() {
     assert_eq!(log.matches(outside_of).count(), 3, "{log}");
 }
 
-/// The system knows which folder it was, not what it was called.
+/// The rule is for the folder itself, not for its name.
 #[test]
 fn another_folder_in_the_place_of_one_is_told_of() {
     let folder = Scratch::folder();
@@ -176,8 +177,8 @@ fn another_folder_in_the_place_of_one_is_told_of() {
     assert!(operator.rest().contains("\nmillstream_sandbox_refused_total 1\n"));
 }
 
-/// What is in a folder that was named, or below it, can be read later; and of one that others use,
-/// too, it is told.
+/// Files that appear later in a listed folder, or below it, can be read. A folder that others use,
+/// too, causes a warning.
 #[test]
 fn a_file_may_come_in_a_folder_that_was_named() {
     let (folder, later) = (Scratch::folder(), Scratch::folder());
@@ -220,7 +221,7 @@ fn a_file_may_come_in_a_folder_that_was_named() {
     assert!(checked.contains(&named), "{checked}");
 }
 
-/// A check says what can be read, and warns if that is more than anybody meant.
+/// `--check` lists the readable folders, and warns of one that others use, too.
 #[test]
 fn a_check_names_the_folders() {
     let check = |file: &str, option: &[&str]| {
@@ -240,7 +241,7 @@ fn a_check_names_the_folders() {
         let said = check(&file, option);
         assert!(said.contains(&named) && !said.contains("all that lies in"), "{said}");
     }
-    // Others keep things there, too.
+    // Other programs keep files there.
     let shared = std::env::temp_dir();
     if shared == Path::new("/tmp") && fs::canonicalize(&shared).is_ok_and(|real| real == shared) {
         let said = check(Scratch::file(&text(true)).as_str(), &[]);
@@ -249,7 +250,7 @@ fn a_check_names_the_folders() {
     }
 }
 
-/// It can neither be left nor entered later.
+/// A reload can neither turn it on nor off.
 #[test]
 fn it_is_decided_at_the_start() {
     let text = |sandbox| {
@@ -288,7 +289,7 @@ fn a_certificate_is_renewed_within() {
     program.logs("was renewed, and is valid until 2099-01-01");
 }
 
-/// Tried by a process of its own, because there is no way back: it is this test once more.
+/// Runs in another process, because a sandbox cannot be left: the process runs this test once more.
 #[test]
 fn nothing_else_is_possible() {
     const INSIDE: &str = "MILLSTREAM_TEST_SANDBOX";
@@ -312,22 +313,22 @@ fn nothing_else_is_possible() {
     drop(outside);
 }
 
-/// A socket without a file, whose name nobody else has.
+/// An abstract socket with a unique name.
 fn abstract_socket(folder: &Path) -> SocketAddr {
     SocketAddr::from_abstract_name(folder.as_os_str().as_encoded_bytes()).unwrap()
 }
 
-/// Linux 6.12 confines who is called that has no file.
+/// Since Linux 6.12 abstract sockets outside of the sandbox cannot be connected to.
 fn confines_abstract_sockets() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
     [numbers.next(), numbers.next()] >= [Some(6), Some(12)]
 }
 
-/// Whatever it is run as, each of its threads has what a reload may need, and no more.
+/// Even when run as root, each thread has only the capabilities that a reload may need.
 #[test]
 fn the_capabilities_of_root_are_given_up() {
-    const KEPT: u64 = 1 << 1 | 1 << 2 | 1 << 10; // to pass modes of files, and for low ports
+    const KEPT: u64 = 1 << 1 | 1 << 2 | 1 << 10; // to ignore file permissions, and for low ports
     let text = "[server]\nlisten = ['127.0.0.1:0']\nworkers = 2\nsandbox = true\n[demo]\n\
         listen = '127.0.0.1:0'";
     let mut program = Program::with(text);
@@ -344,7 +345,7 @@ fn the_capabilities_of_root_are_given_up() {
     }
 }
 
-/// What a process in the sandbox, whose configuration lies in `folder`, tries in vain.
+/// What a process in the sandbox, with its configuration in `folder`, cannot do.
 fn from_within(folder: &Path) {
     let config = folder.join("a.toml");
     let outside = std::env::current_exe().unwrap();
@@ -380,7 +381,7 @@ fn from_within(folder: &Path) {
     ] {
         ends_with(EPERM, Socket::new(family, kind, Some(protocol)).map(drop), what);
     }
-    // The resolver asks by this for the addresses of the host.
+    // The resolver uses this socket to list the addresses of the host.
     Socket::new(Domain::from(NETLINK), Type::RAW, None).unwrap();
     if confines_abstract_sockets {
         let called = UnixStream::connect_addr(&abstract_socket(folder));

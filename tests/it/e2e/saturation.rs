@@ -1,5 +1,6 @@
-//! A process that has as many clients as its descriptors allow, and more at the door: the operator,
-//! the configuration file, and the upstreams of those that were let in have what they need.
+//! A process with as many clients as its descriptors allow, and more that try to connect: there are
+//! descriptors left for the operator, the configuration file, and the upstreams of accepted
+//! clients.
 
 use super::line::{Line, Origin};
 use super::program::{Program, Scratch};
@@ -8,16 +9,17 @@ use crate::sim::message::Head;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 
-/// The limit on open files. Without any setting it has room for 96 clients.
+/// The limit on open files. By default it leaves room for 96 clients.
 const DESCRIPTORS: usize = 256;
 
-/// Clients that come when there is no room any more.
+/// Clients that connect when there is no room left.
 const CROWD: usize = 300;
 
-/// What each of a crowd sends before it holds on.
+/// What each client of the crowd sends before it waits.
 const BEGINNINGS: [&str; 3] = ["", "GET / HT", GET];
 
-/// Answers each request with a stream and its first event. The requests, and their connections.
+/// Answers each request with a stream and its first event. Returns the requests and their
+/// connections.
 fn streaming(origin: Origin) -> Receiver<(Head, Line)> {
     let (sender, requests) = channel();
     std::thread::spawn(move || {
@@ -80,13 +82,14 @@ fn what_is_kept_back_is_there() {
         unfinished.send(&GET[..GET.len() - 2]);
         let mut crowd: Vec<Line> = (0..CROWD).map(|_| program.connect()).collect();
         for line in &mut crowd {
-            // It may have been turned away by now.
+            // It may have been refused by now.
             let _ = line.try_send(beginning);
         }
         for _ in 0..3 {
             is_alive(admin);
         }
-        // A stream that is resumed needs an upstream, and so does a request that becomes complete.
+        // A resumed stream needs an upstream connection, and so does a request that becomes
+        // complete.
         drop(upstreams.pop());
         let head = loop {
             let (head, line) = requests.recv().unwrap();
@@ -98,14 +101,14 @@ fn what_is_kept_back_is_there() {
         assert_eq!(head.get("last-event-id"), Some("7"), "{beginning}");
         unfinished.send("\r\n");
         assert_eq!(unfinished.response().first_line, "HTTP/1.1 200 OK", "{beginning}");
-        // Files are read, a name is resolved, and there is a further listener.
+        // A reload reads files, resolves a name, and opens another listener.
         let by_name = format!("http://localhost:{}", target.port());
         std::fs::write(file.as_str(), config(", '127.0.0.2:0'", &by_name)).unwrap();
         program.signal("HUP");
         program.logs("configuration reloaded");
         is_alive(admin);
         program.signal("TERM");
-        // Two at once would be one to it.
+        // The system may merge two signals that are sent together.
         program.logs("draining: ");
         program.signal("TERM");
         let ended = program.ended();

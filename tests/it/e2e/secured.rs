@@ -1,4 +1,4 @@
-//! Clients that speak TLS, with real ciphers and certificates.
+//! Clients that use TLS, with real ciphers and certificates.
 
 use super::certificates::{Authority, Pair, file, replace};
 use super::line::{End, Line, Origin};
@@ -17,13 +17,13 @@ use std::ops::DerefMut;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-/// A program where TLS is spoken, its authority, and what it needs while it starts.
+/// A program with a TLS listener, its authority, and the files that it needs at the start.
 pub(super) struct Served {
     pub(super) program: Program,
     pub(super) origin: Origin,
     pub(super) authority: Authority,
     pub(super) address: SocketAddr,
-    /// Those of its certificate and key.
+    /// The files with its certificate and key.
     pub(super) files: [Scratch; 2],
     _config: Scratch,
 }
@@ -33,12 +33,12 @@ impl Served {
         Served::with("", tls, "")
     }
 
-    /// Where clients need a certificate.
+    /// Clients need a certificate.
     pub(super) fn to_the_certified(tls: &str) -> Served {
         Served::with("", tls, "[api.auth]\nclient_certificate = true\n")
     }
 
-    /// Where connections begin with a PROXY header.
+    /// Connections begin with a PROXY header.
     pub(super) fn behind_a_header() -> Served {
         let server = "trusted_proxies = ['127.0.0.1']\nproxy_protocol = ['127.0.0.1:0']";
         Served::with(server, "", "")
@@ -66,7 +66,7 @@ impl Served {
         Client::new(&self.authority, &[&version::TLS13], None)
     }
 
-    /// A stream that has begun.
+    /// Starts a stream.
     pub(super) fn stream(&self, client: &Client) -> (Line<Secured<ClientConnection>>, Line) {
         let mut client = client.connect(self.address).unwrap();
         client.send(GET);
@@ -79,7 +79,7 @@ impl Served {
     }
 }
 
-/// How a client speaks TLS.
+/// The TLS configuration of a client.
 pub(super) struct Client(Arc<ClientConfig>);
 
 impl Client {
@@ -105,17 +105,17 @@ impl Client {
         Client(Arc::new(config))
     }
 
-    /// One that does not offer HTTP/1.1.
+    /// The same client, but it offers only HTTP/2.
     fn of_h2_only(&self) -> Client {
         let mut config = ClientConfig::clone(&self.0);
         config.alpn_protocols = vec![b"h2".to_vec()];
         Client(Arc::new(config))
     }
 
-    /// Shakes hands.
+    /// Connects and does the handshake.
     ///
     /// # Errors
-    /// Why that failed.
+    /// If the handshake fails.
     pub(super) fn connect(
         &self,
         address: SocketAddr,
@@ -123,7 +123,7 @@ impl Client {
         self.connect_behind(b"", address)
     }
 
-    /// Shakes hands on a connection that begins with `preface`.
+    /// Connects, sends `preface`, and does the handshake.
     pub(super) fn connect_behind(
         &self,
         preface: &[u8],
@@ -141,7 +141,7 @@ impl Client {
     }
 }
 
-/// One end of a secured connection.
+/// One end of a TLS connection.
 pub(super) struct Secured<C>(pub(super) StreamOwned<C, TcpStream>);
 
 impl<C, S> Secured<C>
@@ -149,14 +149,14 @@ where
     C: DerefMut<Target = ConnectionCommon<S>>,
     S: SideData,
 {
-    /// Says that no more follows, and ends.
+    /// Sends close_notify and closes.
     pub(super) fn finish(&mut self) {
         self.0.conn.send_close_notify();
         self.0.flush().unwrap();
         self.truncate();
     }
 
-    /// Ends without saying so.
+    /// Closes without close_notify.
     pub(super) fn truncate(&mut self) {
         self.0.sock.shutdown(Shutdown::Write).unwrap();
     }
@@ -209,7 +209,7 @@ fn a_client_gets_events_by_https() {
     }
 }
 
-/// Its close_notify is enough: nobody waits for the end of its connection.
+/// A close_notify is enough: the upstream is closed without waiting for the end of the connection.
 #[test]
 fn a_client_that_says_that_it_leaves_has_left() {
     let served = Served::new("");
@@ -220,8 +220,8 @@ fn a_client_that_says_that_it_leaves_has_left() {
     assert_eq!(client.end(), End::Closed);
 }
 
-/// A body that only the end of its connection ends: announced if it is whole, and not if it was
-/// cut.
+/// A body that is ended by the end of its connection: a complete one is followed by close_notify, a
+/// truncated one is not.
 #[test]
 fn an_end_is_announced_and_a_cut_is_not() {
     let served = Served::new("");
@@ -292,7 +292,7 @@ fn a_client_may_have_to_show_a_certificate() {
         (shows(&Authority::new().issue("client")), "not trusted (certificate_issuer)"),
         (shows(&clients.issue_from_to("client", 2000, 2001)), "(certificate_expired)"),
     ] {
-        // With TLS 1.3 the client thinks that hands are shaken, and then gets the alert.
+        // With TLS 1.3 the handshake is complete for the client, which gets the alert afterwards.
         let mut client = client.connect(served.address).unwrap();
         let alert = client.stream().read(&mut [0]).unwrap_err().to_string();
         assert!(alert.contains("received fatal alert"), "{alert}");
@@ -314,7 +314,8 @@ fn the_access_log_says_who_has_shown_a_certificate() {
     assert!(told.contains(subject), "{told}");
 }
 
-/// It has shown its certificate to former authorities. Its next request is on another connection.
+/// The client has shown a certificate of an authority that is no longer trusted. Its next request
+/// needs another connection.
 #[test]
 fn a_client_may_have_to_show_another_certificate() {
     for (looks, told) in [("false", "configuration reloaded"), ("'5ms'", "tls.client_ca: ")] {
@@ -350,8 +351,8 @@ fn a_client_may_have_to_show_another_certificate() {
     }
 }
 
-/// Where an api needs it, a certificate is as good as a key: who has none is refused, its subject
-/// is the name in the log, and what runs with it ends when nobody has issued it any more.
+/// An api may require a certificate in place of a key. Clients without one are refused, its subject
+/// is the name in the log, and its streams end when its authority is no longer trusted.
 #[test]
 fn a_certificate_is_as_good_as_a_key() {
     for looks in ["false", "'5ms'"] {
@@ -390,7 +391,8 @@ fn a_certificate_is_as_good_as_a_key() {
     }
 }
 
-/// A ticket would let it in when its certificate has expired, each time with a new ticket.
+/// With a ticket a client could connect after its certificate has expired, and get a new ticket
+/// each time.
 #[test]
 fn a_client_that_is_asked_for_a_certificate_shows_it_each_time() {
     let clients = Authority::new();

@@ -1,4 +1,4 @@
-//! What a service manager and the program have to do with each other.
+//! The program under a service manager.
 
 use super::line::{Line, Origin};
 use super::program::{Program, Scratch};
@@ -14,14 +14,15 @@ use std::process::Command;
 
 const NOWHERE: &str = "GET /nowhere HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
 
-/// A program that was started with this socket, and has these keys beside its address.
+/// Starts a program with this listening socket and these additional keys.
 fn handed_over(listener: &TcpListener, keys: &str) -> Program {
     let address = listener.local_addr().unwrap();
     let config = Scratch::file(&format!(
         "[server]\nlisten = ['{address}']\n{keys}\n[[api]]\nname = 'a'\nlisten_path = '/a/'\n\
          target_url = 'http://127.0.0.1:1'\n"
     ));
-    // It comes as standard input, and has to be descriptor 3 of a process that knows its number.
+    // The socket is passed as standard input, and becomes descriptor 3 of a process that knows its
+    // own id.
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$1\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, super::program::BINARY, config.as_str()]);
@@ -29,7 +30,7 @@ fn handed_over(listener: &TcpListener, keys: &str) -> Program {
     Program::serving_with(&mut command, inherited.into())
 }
 
-/// A socket that was open before the program was is listened on, and lives on when it ends.
+/// The program serves a socket that was opened before it started, and leaves it open at its end.
 #[test]
 fn a_socket_is_handed_over() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -41,12 +42,12 @@ fn a_socket_is_handed_over() {
     drop(client);
     program.signal("TERM");
     assert_eq!(program.ended().status, Some(0));
-    // Who comes now waits for the next one, and is not refused.
+    // A client that connects now waits for the next process, and is not refused.
     Line::to(address);
 }
 
-/// All loops accept at that socket, also where others could be bound beside it: who waits at one of
-/// those is lost when the program ends.
+/// All loops accept at the inherited socket, even if others could be bound to its address, because
+/// clients waiting at those would be lost when the program ends.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_socket_that_is_handed_over_is_the_only_one() {
@@ -86,7 +87,7 @@ fn it_says_when_it_is_ready_and_when_it_ends() {
     assert_eq!(program.ended().status, Some(0));
 }
 
-/// Where the test may try it: as root.
+/// Only if the test runs as root.
 #[test]
 fn it_goes_on_as_another_user() {
     let config = "[server]\nlisten = ['127.0.0.1:0']\nuser = 'nobody'\n[demo]\n\

@@ -1,10 +1,10 @@
-//! Exchanges through the program: events at once, bodies both ways, and every way to leave.
+//! Requests through the program: events without delay, bodies both ways, and all kinds of ends.
 
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
 use super::{GET, STREAM, begin_stream, event, in_front_of_an_origin};
 
-/// The built-in source, directly and through a second program.
+/// The built-in event source, directly and through a second program.
 #[test]
 fn the_demo_streams() {
     let mut source = Program::with(
@@ -46,7 +46,7 @@ fn the_head_comes_before_the_first_event() {
     assert_eq!(client.rest(), "");
 }
 
-/// Without an event behind it, something on the way might hold it back.
+/// Something on the way might withhold the head until some of the body follows.
 #[test]
 fn a_head_that_is_alone_gets_a_comment() {
     let (program, origin) = in_front_of_an_origin();
@@ -57,8 +57,8 @@ fn a_head_that_is_alone_gets_a_comment() {
     client.expect(&event);
 }
 
-/// Three streams whose heads are alone. While the first waits for its heartbeats, which are events,
-/// the last would have got some, if it had any.
+/// Two streams of which only the head has been sent. The first has heartbeats, which are events;
+/// the second has none. While the first gets its heartbeats, the second would have got its own.
 #[test]
 fn heartbeats_are_events_and_where_there_are_none_no_byte_is_added() {
     let origin = Origin::listen();
@@ -90,7 +90,7 @@ fn heartbeats_are_events_and_where_there_are_none_no_byte_is_added() {
     assert!(pinged.rest().ends_with(&event));
 }
 
-/// Two requests, and one connection on either side.
+/// Several requests use one connection on either side.
 #[test]
 fn connections_are_kept() {
     let (program, origin) = in_front_of_an_origin();
@@ -106,8 +106,8 @@ fn connections_are_kept() {
     }
 }
 
-/// An upstream that may have one connection: it has no other as long as a stream is open, and the
-/// one that waited longest gets the next.
+/// An upstream with one connection: while a stream uses it no other is opened, and then the request
+/// that has waited longest gets one.
 #[test]
 fn who_finds_no_connection_waits_for_one() {
     let origin = Origin::listen();
@@ -142,8 +142,8 @@ fn who_finds_no_connection_waits_for_one() {
     }
 }
 
-/// A target that is too busy, in the middle of a body of which a half is on its way: the other one
-/// gets all of it. The kernel's buffers take a part, and must not lose it.
+/// The first target is too busy and responds while half of the body is on its way; the second one
+/// gets the whole body. The part in the kernel's buffers must not be lost.
 #[test]
 fn another_target_gets_the_whole_body() {
     let origins = [Origin::listen(), Origin::listen()];
@@ -179,7 +179,7 @@ fn another_target_gets_the_whole_body() {
     client.expect("ok");
 }
 
-/// A body streams upstream, and its echo back, before it is complete.
+/// A body is forwarded, and its echo relayed, before it is complete.
 #[test]
 fn a_posted_body_is_echoed() {
     let (program, origin) = in_front_of_an_origin();
@@ -196,12 +196,12 @@ fn a_posted_body_is_echoed() {
     client.expect("begins ");
     let rest: String = "0123456789".chars().cycle().take(100_000 - 7).collect();
     client.send(&rest);
-    assert!(upstream.rest() == rest, "another body arrived");
+    assert!(upstream.rest() == rest, "a different body arrived");
     upstream.send(&rest);
-    assert!(client.rest() == rest, "another body came back");
+    assert!(client.rest() == rest, "a different body came back");
 }
 
-/// However quiet the stream is.
+/// Even if the stream is silent.
 #[test]
 fn a_client_that_leaves_takes_its_upstream_along() {
     let (program, origin) = in_front_of_an_origin();
@@ -211,7 +211,7 @@ fn a_client_that_leaves_takes_its_upstream_along() {
     let (client, mut upstream) = begin_stream(&program, &origin);
     client.reset();
     upstream.end();
-    // Before there is an answer, too.
+    // Before there is a response, too.
     let mut client = program.connect();
     client.send(GET);
     let mut upstream = origin.accept();
@@ -237,7 +237,7 @@ fn a_cut_stream_is_seen_to_be_cut() {
     }
 }
 
-/// There the only visible cut is a reset.
+/// Its only visible cut is a reset.
 #[test]
 fn a_client_of_the_last_century_gets_no_chunks() {
     let (program, origin) = in_front_of_an_origin();
@@ -267,7 +267,7 @@ fn a_unix_socket_is_served_and_taken_away() {
     let listen = format!("unix:{}", path.as_str());
     let url = format!("http://{}", origin.address());
     let arguments = ["--to", &url, "--listen", &listen];
-    // What a program that was killed left behind is no obstacle.
+    // A socket file left behind by a killed process is replaced.
     drop(Program::start(&arguments));
     assert!(path.exists());
     let program = Program::start(&arguments);
@@ -281,10 +281,10 @@ fn a_unix_socket_is_served_and_taken_away() {
     program.signal("TERM");
     assert_eq!(client.end(), End::Closed);
     assert_eq!(program.ended().status, Some(0));
-    assert!(!path.exists(), "the socket file is still there");
+    assert!(!path.exists(), "the socket file was not removed");
 }
 
-/// What another process has put in the place of a socket is not the first one's to take away.
+/// A process does not remove a socket that another process has created in place of its own.
 #[test]
 fn a_unix_socket_of_another_process_stays() {
     let (path, origin) = (Scratch::path("sock"), Origin::listen());
@@ -299,7 +299,7 @@ fn a_unix_socket_of_another_process_stays() {
     let mut client = Line::to_path(path.as_str());
     client.send("OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n");
     assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
-    // Nor is a file that is no socket.
+    // Nor a file that is not a socket.
     std::fs::remove_file(path.as_str()).unwrap();
     std::fs::write(path.as_str(), "a note").unwrap();
     new.signal("TERM");
@@ -307,7 +307,7 @@ fn a_unix_socket_of_another_process_stays() {
     assert!(path.exists());
 }
 
-/// The server behind it is asked for `localhost`, under the base that was configured.
+/// The server gets the host `localhost`, and the path below the configured base.
 #[test]
 fn a_target_on_a_unix_socket() {
     use std::os::unix::net::UnixListener;
@@ -329,13 +329,14 @@ fn a_target_on_a_unix_socket() {
     drop(client);
     upstream.end();
     drop(listener);
-    // Nobody listens there any more.
+    // Now there is no listener at the path.
     let mut client = program.connect();
     client.send(GET);
     assert_eq!(client.response().first_line, "HTTP/1.1 502 Bad Gateway");
 }
 
-/// The client has a head while its body is still going up, and before the upstream has one.
+/// The client gets a head while its body is still being forwarded, and before the upstream has sent
+/// one.
 #[test]
 fn an_upstream_that_thinks_is_answered_for() {
     let origin = Origin::listen();
@@ -420,7 +421,8 @@ fn five_hundred_streams_get_their_own_events_in_order() {
     }
 }
 
-/// It is held back, and nobody else is; and what it missed it gets, to the last byte.
+/// Its upstream is not read further, and others are not affected. When it reads again, it gets
+/// every byte.
 #[test]
 fn a_slow_reader_slows_nobody_else() {
     const PLENTY: usize = 64 << 20;
@@ -430,7 +432,7 @@ fn a_slow_reader_slows_nobody_else() {
     let block: String = (0..1000).map(|n| event(&format!("{n:06}")).0).collect();
     let plenty = block.repeat(PLENTY / block.len());
     let sent = slow_upstream.send_until_stuck(plenty.as_bytes());
-    assert!(sent < plenty.len(), "all {sent} bytes were taken for a client that reads none");
+    assert!(sent < plenty.len(), "all {sent} bytes were accepted for a client that reads nothing");
     for round in 0..5 {
         let (wire, event) = event(&round.to_string());
         for (_, upstream) in &mut healthy {

@@ -1,4 +1,4 @@
-//! A worker that does not turn, and what goes on without it.
+//! A worker that is stuck, and what works without it.
 
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
@@ -9,11 +9,11 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::io::ErrorKind;
 
-/// A worker that does not turn while this exists.
+/// A worker that is stuck as long as this exists.
 struct Stuck(Pid);
 
 impl Stuck {
-    /// None where that cannot be brought about, and then this test is skipped.
+    /// None if the system does not allow this; the test is then reported as skipped.
     fn worker(program: &Program, number: usize, test: &str) -> Option<Stuck> {
         let thread = program.thread(&format!("worker {number}")).map(Pid::from_raw);
         let seized = |thread: &Pid| ptrace::seize(*thread, ptrace::Options::empty()).is_ok();
@@ -29,7 +29,7 @@ impl Stuck {
 
 impl Drop for Stuck {
     fn drop(&mut self) {
-        // It may have ended with its process, which then waits for this.
+        // The worker may have ended with its process, whose end waits for this.
         if ptrace::detach(self.0, None).is_err() {
             let _ = waitpid(self.0, Some(WaitPidFlag::__WALL));
         }
@@ -48,7 +48,7 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
         upstream.send(wire);
         client.expect(&event);
     }
-    // What it has told is known from here on.
+    // From here on its share of the metrics is known.
     ask(admin, "GET /metrics");
     let name = "a_loop_that_is_stuck_keeps_no_operator_waiting";
     let Some(stuck) = Stuck::worker(&program, 3, name) else { return };
@@ -74,13 +74,13 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     }
     let (_, of_third) = heard.split_once("{\"number\":3,").expect(&heard);
     assert!(of_third.split('}').next().unwrap().contains("\"silent_ms\":"), "{heard}");
-    // The others serve, and what it has missed it takes up when it turns.
+    // The others serve, and it catches up when it turns.
     let _more: Vec<_> = (0..WORKERS).map(|_| begin_stream(&program, &origin)).collect();
     let (status, said) = ask(admin, "POST /reload");
     assert_eq!(status, "HTTP/1.1 202 Accepted");
     let waits = "It waits for these workers, which are stuck: 3.";
     assert!(said.contains(waits), "{said}");
-    // Nor is whoever asks again.
+    // A second request does not wait either.
     let (status, said) = ask(admin, "POST /reload");
     assert_eq!(status, "HTTP/1.1 202 Accepted");
     assert!(said.contains(waits), "{said}");
@@ -92,7 +92,7 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     }
     program.signal("HUP");
     program.logs("the reload waits for these workers, which are stuck: 3");
-    // However many have asked, the next one is heard.
+    // Several requests are waiting, and the next one is still answered.
     for _ in 0..3 {
         let ask = |_| {
             let mut operator = Line::to(admin);
@@ -107,7 +107,7 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     drop(stuck);
     program.logs("configuration reloaded");
     let turns = (0..100_000).any(|_| ask(admin, "GET /healthz").0 == "HTTP/1.1 200 OK");
-    assert!(turns, "it stays silent");
+    assert!(turns, "still silent");
 }
 
 #[test]
@@ -118,9 +118,9 @@ fn a_loop_that_is_stuck_keeps_no_process_from_its_end() {
     let _streams = begin_streams(&program, &origin);
     let Some(stuck) = Stuck::worker(&program, 2, name) else { return };
     program.signal("TERM");
-    // Two signals that nobody has taken are one.
+    // The system merges two signals of which none was taken yet.
     let drains = (0..100_000).any(|_| ask(admin, "GET /readyz").0 != "HTTP/1.1 200 OK");
-    assert!(drains, "it goes on");
+    assert!(drains, "not draining");
     program.signal("TERM");
     program.logs("worker 2 is stuck: its connections are cut");
     program.logs(" cut, beside what these workers had, which are stuck: 2");
@@ -148,7 +148,8 @@ fn a_loop_that_is_stuck_makes_no_drain_endless() {
 
 const OPTIONS: &str = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n";
 
-/// In a drain the port closes for everybody, and whoever waits there is served by another loop.
+/// A drain closes the port for all loops, and clients waiting at the socket of the stuck one are
+/// served by another.
 #[test]
 fn nobody_waits_at_a_closed_port_for_a_loop_that_is_stuck() {
     let name = "nobody_waits_at_a_closed_port_for_a_loop_that_is_stuck";
@@ -163,7 +164,7 @@ fn nobody_waits_at_a_closed_port_for_a_loop_that_is_stuck() {
             client.send(OPTIONS);
             client
         };
-        // With sockets of their own, some wait at that of the loop that is stuck.
+        // If each loop has its own socket, some clients wait at that of the stuck one.
         let waiting: Vec<Line> = (0..32).map(wait).collect();
         program.signal("TERM");
         for mut client in waiting {
@@ -178,8 +179,8 @@ fn nobody_waits_at_a_closed_port_for_a_loop_that_is_stuck() {
     }
 }
 
-/// Whoever is refused for want of room comes again, and finds some though a loop that could have
-/// made it does not turn.
+/// A refused client comes again, and gets a place although one of the loops that could make room is
+/// stuck.
 #[test]
 fn a_loop_that_is_stuck_keeps_no_other_one_from_making_room() {
     let name = "a_loop_that_is_stuck_keeps_no_other_one_from_making_room";
@@ -194,10 +195,10 @@ fn a_loop_that_is_stuck_keeps_no_other_one_from_making_room() {
     let is_served = |(status, _): &(String, Line)| status == "HTTP/1.1 204 No Content";
     let (status, mut served) = answer();
     assert_eq!(status, "HTTP/1.1 204 No Content");
-    // In whatever loops they are: whoever comes takes the place of the last.
+    // In any loop: each new client takes the place of the previous one.
     for _ in 0..8 {
         let next = (0..100_000).map(|_| answer()).find(is_served);
         assert_eq!(served.end(), End::Closed);
-        served = next.expect("there is no room").1;
+        served = next.expect("no client was served").1;
     }
 }

@@ -1,4 +1,4 @@
-//! Tickets that outlive the process that made them, because their keys are in a file.
+//! Tickets that outlive the process that issued them, because their keys are in a file.
 
 use super::certificates::{Authority, file, replace};
 use super::program::{Program, Scratch};
@@ -9,15 +9,15 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
-/// What is answered without an upstream.
+/// A request that is answered without an upstream.
 const REQUEST: &str = "OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n";
 
-/// What `openssl rand -base64 48` might print: not too random.
+/// A key as `openssl rand -base64 48` might print it, but not random.
 fn key(digit: char) -> String {
     format!("{}\n", digit.to_string().repeat(64))
 }
 
-/// What processes that take turns have in common.
+/// What processes that run one after the other have in common.
 struct Place {
     authority: Authority,
     files: [Scratch; 2],
@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-/// How a client shakes hands that takes its tickets along.
+/// Connects with the tickets that the client has. Returns the kind of handshake.
 fn greet(client: &Client, address: SocketAddr) -> HandshakeKind {
     let mut line = client.connect(address).unwrap();
     line.send(REQUEST);
@@ -67,11 +67,11 @@ fn a_restart_and_a_new_key_forget_nobody() {
         drop(program);
         let (mut program, address) = place.start(&tls);
         assert_eq!(greet(&client, address), HandshakeKind::Resumed, "after a restart");
-        // Another key makes tickets, and the former one still opens.
+        // Another key issues tickets, and the previous one still accepts them.
         replace(&keys, &(key('B') + &key('A')));
         program.logs("was read again");
         assert_eq!(greet(&client, address), HandshakeKind::Resumed, "with a former key");
-        // What is wrong changes nothing, and is shown to nobody.
+        // A wrong file changes nothing, and its content is never logged.
         replace(&keys, &(key('B') + "c2VjcmV0\n"));
         program.logs("line 2 is not a key of 32 to 1024 bytes; ");
         assert_eq!(greet(&client, address), HandshakeKind::Resumed, "with the new key");
@@ -87,7 +87,7 @@ fn a_restart_and_a_new_key_forget_nobody() {
     }
 }
 
-/// Whichever loop has made a ticket.
+/// It does not matter which loop has issued a ticket.
 #[test]
 fn all_workers_know_the_tickets_of_each_also_after_a_reload() {
     let place = Place::new();
@@ -100,7 +100,7 @@ fn all_workers_know_the_tickets_of_each_also_after_a_reload() {
     for versions in [&[&version::TLS13], &[&version::TLS12]] {
         let client = Client::new(&place.authority, versions, None);
         assert_eq!(greet(&client, address), HandshakeKind::Full);
-        // They stay, so that there are some in each loop.
+        // The connections stay open, so each loop has some.
         let resumed = || {
             let mut line = client.connect(address).unwrap();
             line.send(REQUEST);
@@ -153,7 +153,7 @@ fn a_wrong_file_is_refused() {
     assert!(said.contains("warning: tls.session_tickets has no effect: "), "{said}");
 }
 
-/// OpenSSL keeps its tickets in a file, too.
+/// OpenSSL's client can keep its tickets in a file, too.
 #[test]
 fn openssl_resumes_after_a_restart() {
     if Command::new("openssl").arg("version").output().is_err() {

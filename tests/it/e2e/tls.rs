@@ -1,4 +1,4 @@
-//! Upstreams that speak TLS, with real ciphers and certificates.
+//! Upstreams that use TLS, with real ciphers and certificates.
 
 use super::certificates::{Authority, Server, file, replace};
 use super::line::{End, Line, Origin};
@@ -7,7 +7,7 @@ use super::secured::Secured;
 use super::{GET, STREAM, event};
 use rustls::{HandshakeKind, ServerConnection};
 
-/// What stands around the target, and in its table.
+/// A configuration with these lines in the table about TLS.
 fn config(origin: &Origin, tls: &str) -> String {
     config_to(&format!("https://localhost:{}", origin.address().port()), tls)
 }
@@ -20,14 +20,15 @@ fn config_to(url: &str, tls: &str) -> String {
     )
 }
 
-/// A program that trusts an authority and sends everything to an origin.
+/// A program that trusts an authority and forwards everything to an origin.
 fn trusting(authority: &Authority, origin: &Origin, more: &str) -> (Program, Scratch) {
     let ca = authority.file();
     let tls = format!("ca_file = '{}'\n{more}", ca.as_str());
     (Program::with(&config(origin, &tls)), ca)
 }
 
-/// What a request is answered with, if its upstream shakes hands, and what the upstream has seen.
+/// Sends a request, and has it answered by an upstream that uses TLS. Returns the upstream's
+/// connection.
 fn served(program: &Program, origin: &Origin, server: &Server) -> Line<Secured<ServerConnection>> {
     let mut client = program.connect();
     client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -61,7 +62,7 @@ fn an_event_stream_comes_by_https() {
         upstream.send(wire);
         client.expect(&event);
     }
-    // A new key in between is nothing that anybody notices.
+    // A key update in between has no effect.
     upstream.stream().0.conn.refresh_traffic_keys().unwrap();
     let (wire, event) = event("three");
     upstream.send(wire);
@@ -70,7 +71,7 @@ fn an_event_stream_comes_by_https() {
     assert_eq!(client.rest(), "");
 }
 
-/// Where only the close ends a body, the peer has to say that it closes.
+/// If only the end of the connection ends a body, the peer must send close_notify.
 #[test]
 fn a_truncation_is_a_cut() {
     let (authority, origin) = (Authority::new(), Origin::listen());
@@ -92,7 +93,7 @@ fn a_truncation_is_a_cut() {
             client.cut();
         }
     }
-    // It is none where the length says that nothing is missing.
+    // If a length says that the body is complete, it is not cut.
     let mut client = program.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut upstream = server.greet(origin.accept_stream()).unwrap();
@@ -103,7 +104,7 @@ fn a_truncation_is_a_cut() {
     assert_eq!(client.rest(), "body");
 }
 
-/// What is cut by nobody arrives as it was sent, whoever is slow.
+/// A large body arrives unchanged, whichever side is slow.
 #[test]
 fn a_large_body_is_the_same_on_the_other_side() {
     let (authority, origin) = (Authority::new(), Origin::listen());
@@ -123,12 +124,12 @@ fn a_large_body_is_the_same_on_the_other_side() {
     };
     upstream.request();
     let came = upstream.rest();
-    assert!(came == body, "another request body");
+    assert!(came == body, "a different request body");
     upstream.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
-    assert!(sender.join().unwrap() == body, "another response body");
+    assert!(sender.join().unwrap() == body, "a different response body");
 }
 
-/// The log says why, in words, and so do the metrics.
+/// The log and the metrics say why a handshake failed.
 #[test]
 fn every_reason_is_named() {
     let (authority, other) = (Authority::new(), Authority::new());
@@ -166,7 +167,7 @@ fn every_reason_is_named() {
     }
 }
 
-/// The metrics have one failure for this reason.
+/// The metrics count one failure for this reason.
 fn assert_counted(admin: &str, word: &str) {
     let mut operator = Line::to(admin.trim_end_matches('/').parse().unwrap());
     operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -215,7 +216,7 @@ fn a_handshake_has_the_time_of_connecting() {
     program.logs("timed out");
 }
 
-/// The short handshakes of both versions.
+/// The abbreviated handshakes of both versions.
 #[test]
 fn an_upstream_that_is_known_is_greeted_shortly() {
     let (authority, origin) = (Authority::new(), Origin::listen());
@@ -239,7 +240,7 @@ fn another_name_can_be_asked_for() {
     assert_eq!(upstream.stream().0.conn.server_name(), Some("other.example"));
 }
 
-/// An address needs a certificate for it, and is not asked for by name.
+/// The certificate must be valid for the address, and no server name is sent.
 #[test]
 fn an_address_is_a_name_too() {
     let (authority, origin) = (Authority::new(), Origin::listen());
@@ -260,8 +261,8 @@ fn everybody_can_be_trusted_and_that_is_warned_of() {
     served(&program, &origin, &server);
 }
 
-/// Whoever has no certificate is refused by an upstream that wants one, behind a handshake that
-/// looked complete.
+/// A client without a certificate is refused by an upstream that requires one, after a handshake
+/// that looked complete.
 #[test]
 fn an_upstream_may_ask_who_we_are() {
     let (authority, ours, origin) = (Authority::new(), Authority::new(), Origin::listen());
@@ -280,7 +281,7 @@ fn an_upstream_may_ask_who_we_are() {
     program.logs("alert CertificateRequired");
 }
 
-/// Also to the upstream of a stream that was there before, and is resumed.
+/// A renewed certificate is also used for a resumed stream.
 #[test]
 fn what_an_upstream_is_shown_is_renewed() {
     let (authority, ours, origin) = (Authority::new(), Authority::new(), Origin::listen());
@@ -320,7 +321,7 @@ fn what_an_upstream_is_shown_is_renewed() {
     assert!(former.is_some() && shown(&mut upstream) != former);
 }
 
-/// Whom the system trusts is in its own files, or in those that the environment names.
+/// The trusted authorities are in files of the system, or in those that the environment names.
 #[test]
 fn the_system_knows_whom_to_trust() {
     let (authority, origin) = (Authority::new(), Origin::listen());

@@ -1,4 +1,4 @@
-//! Several event loops, which to everybody outside are one process.
+//! Several event loops, which look like one process from outside.
 
 use super::certificates::{Authority, file};
 use super::line::{End, Line, Origin};
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 pub(super) const WORKERS: usize = 4;
 
-/// More than enough for each loop to have some.
+/// Enough for each loop to have some.
 pub(super) const STREAMS: usize = 24;
 
 pub(super) fn config(origin: &Origin, server: &str, api: &str) -> String {
@@ -22,7 +22,7 @@ pub(super) fn config(origin: &Origin, server: &str, api: &str) -> String {
     )
 }
 
-/// A program with several loops, and its admin listener.
+/// A program with several loops, and the address of its admin listener.
 pub(super) fn start(origin: &Origin, server: &str, api: &str) -> (Program, SocketAddr) {
     let mut program = Program::with(&config(origin, server, api));
     let admin = admin_of(&mut program);
@@ -42,7 +42,7 @@ pub(super) fn ask(admin: SocketAddr, line: &str) -> (String, String) {
     (operator.response().first_line, operator.rest())
 }
 
-/// The ids of the streams on a page, and after which the next one starts.
+/// The ids of the streams on a page, and the parameter of the next page.
 fn page(admin: SocketAddr, query: &str) -> (Vec<String>, Option<String>) {
     let (_, text) = ask(admin, &format!("GET /streams?{query}"));
     let words = |name: &str| -> Vec<String> {
@@ -135,7 +135,7 @@ fn a_loop_makes_room_for_another() {
     };
     let (status, mut idle) = ask();
     assert_eq!(status, "HTTP/1.1 204 No Content");
-    // Nobody else can be closed, in whatever loop it is and in whatever loop the next one comes.
+    // No other client can be closed, whichever loop has it and whichever gets the next one.
     let (status, _next) = ask();
     assert_eq!(idle.end(), End::Closed);
     if status == "HTTP/1.1 503 Service Unavailable" {
@@ -167,7 +167,7 @@ fn a_certificate_is_told_of_once() {
     }
     assert_eq!(heard.matches("\"is_valid\":false").count(), 1, "{heard}");
     let (_, metrics) = ask(admin, "GET /metrics");
-    // The first second of 2020 is not in it.
+    // The start of 2020.
     let name = format!(
         "millstream_certificate_expiry_timestamp_seconds{{certificate=\"{}\"}}",
         certificate.as_str()
@@ -178,8 +178,8 @@ fn a_certificate_is_told_of_once() {
     assert_eq!(told.matches("expired").count(), 1, "{told}");
 }
 
-/// Wherever clients of one stream are, they cost one connection to the target and miss nothing, and
-/// whoever comes back goes on where it was.
+/// Clients of a stream in all loops share one connection to the target, and miss nothing. A client
+/// that reconnects continues where it was.
 #[test]
 fn a_shared_stream_is_one_for_all() {
     let origin = Origin::listen();
@@ -213,7 +213,7 @@ fn a_shared_stream_is_one_for_all() {
     assert_eq!(page.matches("\"shares\":\"").count(), STREAMS, "{page}");
     assert!(page.contains("\"shared_total\":1,"), "{page}");
     assert!(page.contains(&format!("\"clients\":{STREAMS},\"events\":500,")), "{page}");
-    // Some come back, in whatever loop.
+    // Some clients reconnect, to any loop.
     for (n, client) in clients.iter_mut().enumerate() {
         *client = come(Some(480 + n % 20));
         assert_eq!(client.response().first_line, "HTTP/1.1 200 OK");
@@ -228,7 +228,7 @@ fn a_shared_stream_is_one_for_all() {
     assert_eq!(clients_now, Some(STREAMS.to_string().as_str()));
     let connects = metrics.lines().find(|l| l.starts_with("millstream_upstream_connects_total{"));
     assert!(connects.is_some_and(|line| line.ends_with(" 1")), "{connects:?}");
-    // The last one out, in whatever loop, has the upstream's stream closed.
+    // When the last client leaves, in any loop, the upstream's stream is closed.
     drop(clients);
     upstream.end();
 }
@@ -243,14 +243,14 @@ fn limits_are_for_all() {
         another.send(GET);
         assert_eq!(another.response().first_line, "HTTP/1.1 503 Service Unavailable");
     }
-    // Whoever leaves makes room in whatever loop.
+    // A client that leaves makes room in every loop.
     let (client, mut upstream) = streams.pop().unwrap();
     drop(client);
     upstream.end();
     streams.push(begin_stream(&program, &origin));
 }
 
-/// What a target says of a check, and the first request that is none.
+/// Answers health checks. Returns the connection of the first other request.
 fn passing_checks(origin: &Origin) -> Line {
     loop {
         let mut upstream = origin.accept();
@@ -261,7 +261,7 @@ fn passing_checks(origin: &Origin) -> Line {
     }
 }
 
-/// A request to a program whose first target is nobody, in whatever loop.
+/// Sends a request, to any loop, to a program whose first target does not listen.
 fn answered_by(origin: &Origin, program: &Program) -> Line {
     let mut client = program.connect();
     client.send("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -270,7 +270,7 @@ fn answered_by(origin: &Origin, program: &Program) -> Line {
     client
 }
 
-/// As [`config`], with another target that nobody is at, in front of the origin.
+/// Like [`config`], with a target that does not listen before the origin.
 fn with_nobody(origin: &Origin, api: &str) -> String {
     let target = format!("'http://{}'", origin.address());
     config(origin, "", api).replace(&target, &format!("['http://127.0.0.1:1', {target}]"))
@@ -285,7 +285,7 @@ fn targets_are_checked_once_for_all() {
     let mut program = Program::with(&with_nobody(&origin, checks));
     let admin = admin_of(&mut program);
     program.logs("api events: http://127.0.0.1:1/ is unhealthy: ");
-    // Whoever has told its part of the metrics has learnt it.
+    // A loop that has sent its share of the metrics has learnt of it.
     let (_, metrics) = ask(admin, "GET /metrics");
     assert_eq!(sample(&metrics, &format!("millstream_upstream_healthy{OF_NOBODY}")), Some("0"));
     let _clients: Vec<Line> = (0..STREAMS).map(|_| answered_by(&origin, &program)).collect();
@@ -304,7 +304,7 @@ fn what_one_loop_has_found_out_of_a_target_all_go_by() {
     let admin = admin_of(&mut program);
     let _first = answered_by(&origin, &program);
     program.logs("api events: http://127.0.0.1:1/ is passed over for 3600s");
-    // Whoever has told its part of the metrics has told what it knows before that.
+    // A loop that has sent its share of the metrics has sent its news before.
     ask(admin, "GET /metrics");
     let _others: Vec<Line> = (1..STREAMS).map(|_| answered_by(&origin, &program)).collect();
     let (_, metrics) = ask(admin, "GET /metrics");
@@ -327,7 +327,7 @@ fn a_reload_reaches_all() {
     fs::write(file.as_str(), config(&new, "", "")).unwrap();
     let (status, _) = ask(admin, "POST /reload");
     assert_eq!(status, "HTTP/1.1 200 OK");
-    // What has begun ends within the window, and everybody who comes is led elsewhere.
+    // Streams end within the window, and new requests go to the other target.
     for (client, _) in &mut before {
         client.rest();
     }
@@ -359,7 +359,7 @@ fn a_drain_ends_all_and_is_told_once() {
     let ended = program.ended();
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
     assert_eq!(ended.stderr.matches("draining: ").count(), 1, "{}", ended.stderr);
-    // The last lines of each loop are there.
+    // The last lines of each loop are complete.
     assert_eq!(ended.stdout.matches("event=end ").count(), STREAMS, "{}", ended.stdout);
 }
 
