@@ -1,5 +1,5 @@
 //! Streams that have lost their upstream: how soon all are served once it is back, and how often it
-//! is asked meanwhile.
+//! gets requests meanwhile.
 
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
@@ -16,12 +16,12 @@ const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n
 struct Stage {
     world: World,
     address: SocketAddr,
-    /// The connections of the streams that are served.
+    /// The connections of the streams that have been served.
     served: Vec<Peer>,
 }
 
 impl Stage {
-    /// Streams that are served, and have an id to go on from.
+    /// Starts streams that have an id to resume from.
     fn new(seed: u64) -> Stage {
         let text = r#"
             [server]
@@ -47,7 +47,7 @@ impl Stage {
         stage
     }
 
-    /// Answers who has asked, with a stream that begins so. How many that were.
+    /// Answers all requests with a stream that begins with `body`. Returns their number.
     fn serve(&mut self, body: &[u8]) -> usize {
         let mut count = 0;
         while let Some(origin) = self.world.net().origin(self.address) {
@@ -75,7 +75,7 @@ impl Stage {
         self.world.settle().unwrap();
     }
 
-    /// Lets time pass, and `then` do something at each moment at which something happens.
+    /// Lets time pass, and calls `then` at each moment at which something is due.
     fn run(&mut self, time: Duration, mut then: impl FnMut(&mut Stage)) {
         let end = self.world.now.after(time);
         while self.world.now < end {
@@ -101,7 +101,7 @@ fn when_one_is_answered_the_others_ask_soon_and_not_together() {
                 *asked.entry(stage.world.now).or_default() += count;
             });
             asked.retain(|_, count| *count > 0);
-            assert_eq!(asked.values().sum::<usize>(), CLIENTS, "all ask once");
+            assert_eq!(asked.values().sum::<usize>(), CLIENTS, "each asks once");
             let (first, last) = (*asked.keys().next().unwrap(), *asked.keys().last().unwrap());
             assert!(last.since(first) < Duration::from_secs(1), "{first:?} to {last:?}");
             let together = asked.values().max().unwrap();
@@ -119,7 +119,7 @@ fn an_upstream_that_drops_its_streams_at_once_is_not_asked_all_the_time() {
         asked += stage.serve(b"");
         stage.break_off();
     });
-    // Each waits for two and a half to five seconds when it has failed some times.
+    // After some failures each waits for two and a half to five seconds.
     let most = CLIENTS * (120 / 2 + 10);
     assert!(asked > CLIENTS * 20 && asked < most, "{asked} times");
 }
@@ -132,7 +132,7 @@ fn a_first_wait_is_as_long_as_the_upstream_likes_it() {
         stage.world.net().send(*origin, b"retry: 4000\nid: 2\ndata: x\n\n");
     }
     stage.world.settle().unwrap();
-    // One after the other is broken off, and others are answered all the time.
+    // Half of the streams are reset one after the other, and the others are served all the time.
     let now = stage.world.now;
     for origin in stage.served.split_off(CLIENTS / 2) {
         stage.world.net().reset(origin);
@@ -148,8 +148,8 @@ fn a_first_wait_is_as_long_as_the_upstream_likes_it() {
     assert!(asked[asked.len() - 1].since(asked[0]) > Duration::from_secs(1), "woken");
 }
 
-/// The upstream says that it cannot serve before it has the whole of a request: the next time it
-/// gets that from the beginning, and once.
+/// The upstream says that it cannot serve a request before it has all of it. The next attempt sends
+/// the request from its beginning, and only once.
 #[test]
 fn what_is_left_of_a_request_is_not_sent() {
     let text = "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://10.0.0.1'\n\

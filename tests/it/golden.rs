@@ -1,10 +1,10 @@
-//! Whole conversations as text, with virtual time: `tests/golden/*/*.txt`, a folder for each topic.
+//! Transcripts of conversations in virtual time: `tests/golden/*/*.txt`, a folder for each topic.
 //!
-//! A file begins with sentences (`#`) that say what it shows, may bring a configuration between two
-//! lines of `---` (in which `--- keys.toml` begins the key file), and goes on with the
-//! conversation. `>` is what somebody says, `<` is what they hear; a `\r\n` at a line's end is on
-//! the wire, the line's own end is not. The runner says the `>` lines at their times and compares
-//! all that is heard, and all that is logged, with the file:
+//! A file begins with sentences (`#`) that say what it shows, may have a configuration between two
+//! lines of `---` (with the key file after `--- keys.toml`), and continues with the conversation.
+//! Lines with `>` are sent by a peer, lines with `<` are received by it; a `\r\n` at the end of a
+//! line is sent, the line's own end is not. The runner sends the `>` lines at their times and
+//! compares everything that is received and logged with the file:
 //!
 //! ```text
 //! t=0    client > GET /events/ HTTP/1.1\r\n
@@ -19,15 +19,15 @@
 //! ```text
 //! t=1s   client connects | stops reading | reads on | leaves | resets
 //! t=1s   tls connects behind BYTES  (which come before anything else)
-//! t=1s   client finishes            (ends its side, and goes on listening)
-//! t=1s   client finishes with BYTES (says this and ends its side, in one segment)
-//! t=1s   origin truncates           (like leaves, but where it speaks TLS, it does not say so)
-//! t=1s   tls announces its end      (says that it sends no more, and does not end its side)
+//! t=1s   client finishes            (shuts down its side and keeps reading)
+//! t=1s   client finishes with BYTES (sends them and shuts down its side, in one segment)
+//! t=1s   origin truncates           (like leaves, but without close_notify if it uses TLS)
+//! t=1s   tls announces its end      (sends close_notify, and does not shut down its side)
 //! t=1s   tls changes its keys
 //! t=1s   net ADDRESS listens | refuses | is silent | is unreachable
-//! t=1s   net ADDRESS speaks plainly (although it is asked by https)
+//! t=1s   net ADDRESS speaks plainly (although https is expected)
 //! t=1s   net ADDRESS shows good | expired | foreign | misnamed | revoked | odd  (a certificate)
-//! t=1s   net clients show none | good | brief | ...  (a certificate, to who asks for one)
+//! t=1s   net clients show none | good | brief | ...  (their certificate, if it is asked for)
 //!                                   (whose issuer is foreign, unless client_ca is foreign.pem; a
 //!                                   good one is revoked if client_crl is revokes-good.pem)
 //! t=1s   net has no descriptors | has descriptors
@@ -39,18 +39,17 @@
 //! t=1s   proxy reloads without NAME  (a configuration in which that api is not active, or that key
 //!                                     not known)
 //! t=1s   proxy reloads with LINE     (a configuration in which the line of that key is this one)
-//! t=1s   end                        (nothing is done, but time has come this far)
+//! t=1s   end                        (only lets time pass)
 //! ```
 //!
-//! A further client is `client2` and so on, and connects when it is first named. `admin`, `admin2`
-//! and so on are clients of the admin listener, `probe` is one of the listener for probes, and
-//! `demo` one of the built-in event source.
-//! `tls` speaks TLS where that is spoken, and `plain` does not, although it is asked for there. The
-//! connections that the proxy makes are `origin`, `origin2` and so on, in their order. In what is
-//! said and heard, `\r`, `\n`, `\\` and `\xNN` are what they usually are, and `b\*500;` is 500
-//! times b.
+//! Further clients are `client2` and so on; each connects where it is first named. `admin`,
+//! `admin2` and so on are clients of the admin listener, `probe` of the one for probes, and `demo`
+//! of the built-in event source. `tls` uses TLS at a TLS listener, and `plain` uses plain HTTP
+//! there. The connections made by the proxy are `origin`, `origin2` and so on, in the order in
+//! which they are made. In the text, `\r`, `\n`, `\\` and `\xNN` have their usual meaning, and
+//! `b\*500;` is 500 times b.
 //!
-//! `make golden` rewrites what is heard and logged; the diff is the review.
+//! `make golden` rewrites what is received and logged; review the diff.
 
 mod diagram;
 mod text;
@@ -72,16 +71,16 @@ use text::{difference, escape, parse_time, print_time, unescape};
 /// The listener of the proxy's apis; see [`millstream::testing::world::PORTS`].
 const APIS: ListenerId = ListenerId(0);
 
-/// That of the built-in event source.
+/// The listener of the built-in event source.
 const DEMO: ListenerId = ListenerId(1);
 
-/// The operator's.
+/// The admin listener.
 const ADMIN: ListenerId = ListenerId(2);
 
-/// That of the proxy's apis where TLS is spoken.
+/// The TLS listener of the proxy's apis.
 const TLS: ListenerId = ListenerId(3);
 
-/// That for probes.
+/// The listener for probes.
 const PROBES: ListenerId = ListenerId(4);
 
 #[test]
@@ -114,16 +113,16 @@ pub(crate) fn files() -> Vec<PathBuf> {
     let files = files_below(&folder());
     assert!(!files.is_empty(), "no transcripts in {}", folder().display());
     let is_astray = |file: &PathBuf| file.parent() == Some(&folder());
-    assert_eq!(files.iter().find(|file| is_astray(file)), None, "it belongs into a topic's folder");
+    assert_eq!(files.iter().find(|file| is_astray(file)), None, "not in the folder of a topic");
     files
 }
 
-/// All of them, one behind the other.
+/// The concatenation of all transcripts.
 pub(crate) fn texts() -> String {
     files().into_iter().map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
-/// Plays a file and writes it anew as it went.
+/// Plays a transcript. Returns it with what was actually received and logged.
 pub(crate) fn play(text: &str) -> Result<String, String> {
     let script = Script::parse(text)?;
     let mut stage = Stage::new(&script.config)?;
@@ -140,7 +139,7 @@ pub(crate) fn play(text: &str) -> Result<String, String> {
     Ok(stage.out)
 }
 
-/// Something that is done at a moment.
+/// Something that happens at a given time.
 struct Cue {
     at: Tick,
     comments: Vec<String>,
@@ -149,7 +148,7 @@ struct Cue {
 }
 
 enum Deed {
-    /// A `>` line and those that continue it: the bytes, and how the file writes them.
+    /// A `>` line and its continuation: the bytes, and their notation in the file.
     Says { bytes: Vec<u8>, written: Vec<String> },
     /// Any other line.
     Does(String),
@@ -209,7 +208,7 @@ impl Script {
 }
 
 impl Cue {
-    /// None for a line that is heard or logged: those are the outcome.
+    /// None for lines that were received or logged, because those are the result.
     fn parse(line: &str) -> Result<Option<Cue>, String> {
         let wrong = || format!("not understood: {line}");
         let (at, rest) = line.split_once(' ').ok_or_else(wrong)?;
@@ -228,20 +227,20 @@ impl Cue {
     }
 }
 
-/// The proxy and everybody who talks to it.
+/// The proxy and all of its peers.
 struct Stage {
     world: World,
     config: String,
-    /// Those of each kind, in the order in which they came to be.
+    /// The actors of each kind, in the order of their creation.
     actors: [(&'static str, Vec<Actor>); 7],
     addresses: Vec<SocketAddr>,
     budget: Budget,
-    /// What comes before anything that the next client says.
+    /// What the next client sends before anything else.
     preface: Vec<u8>,
     out: String,
 }
 
-/// Some list of revoked certificates, of which no more is known than that there is one.
+/// A valid revocation list. Only its presence matters.
 const LIST: &[u8] = b"-----BEGIN X509 CRL-----\n\
     MCcwJQIBATAAMAAXDTI2MDEwMTAwMDAwMFoXDTQ5MTIzMTIzNTk1OVo=\n\
     -----END X509 CRL-----\n";
@@ -257,7 +256,7 @@ fn parse(config: &str) -> Result<Config, String> {
     config.load_keys(|_| Ok(file(keys))).map_err(|e| e.to_string())?;
     config.secure(|_| Ok(toy::client())).map_err(|e| e.to_string())?;
     let asks = config.tls.verify_client.as_mut().map(|asks| {
-        // No file is read, so its name stands for what is in it.
+        // No file is read. The name of a file represents its content.
         asks.authorities = asks.client_ca.clone().into_bytes();
         let is_foreign = asks.client_ca == "foreign.pem";
         let accepts = if is_foreign { Shows::Foreign } else { Shows::Good };
@@ -272,7 +271,7 @@ fn parse(config: &str) -> Result<Config, String> {
 /// The far end of a connection: a client, or an origin.
 struct Actor {
     peer: Peer,
-    /// Its connection is over: nothing more is heard.
+    /// Its connection has ended: nothing more is received.
     ended: bool,
     /// It does not read for now.
     deaf: bool,
@@ -283,7 +282,7 @@ impl Actor {
         Actor { peer, ended: false, deaf: false }
     }
 
-    /// What there is to hear: bytes, and the end of the connection if it has come.
+    /// What it receives: bytes, and the end of the connection once it has come.
     fn hear(&mut self, net: &mut SimNet) -> (Vec<u8>, Option<&'static str>) {
         let mut bytes = Vec::new();
         let end = loop {
@@ -432,7 +431,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Lets there be hosts that were not there.
+    /// Creates the hosts that do not exist yet.
     fn meet(&mut self, hosts: Vec<(SocketAddr, bool)>) {
         for (address, is_secure) in hosts {
             if !self.addresses.contains(&address) {
@@ -443,7 +442,7 @@ impl Stage {
         }
     }
 
-    /// Where connections to a new address are taken.
+    /// Changes what a name resolves to. Connections to new addresses are accepted.
     fn change_names(&mut self, what: &str) -> Result<(), String> {
         let (name, addresses) = what.split_once(" are ").ok_or("names NAME are ADDRESS ADDRESS")?;
         let addresses = addresses.split_whitespace().filter(|word| *word != "none");
@@ -493,7 +492,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The actor of that name. A client comes to be when it is first named.
+    /// The actor with this name. A client is created when it is first named.
     fn actor(&mut self, name: &str) -> Result<&mut Actor, String> {
         let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
         let number = match &name[kind.len()..] {
@@ -519,7 +518,7 @@ impl Stage {
             net.inject(peer, &std::mem::take(&mut self.preface));
             self.actors[place].1.push(Actor::new(peer));
             if kind == "tls" {
-                // Hands are shaken before anything is said.
+                // The handshake is complete before the client sends anything.
                 self.world.settle()?;
             }
         }
@@ -527,7 +526,7 @@ impl Stage {
         self.actors[place].1.get_mut(index).ok_or_else(|| format!("no connection for {name}"))
     }
 
-    /// Runs the clock up to `at`, stopping wherever the proxy wants to be called.
+    /// Advances the clock to `at`, stopping wherever the proxy wants to be called.
     fn run_until(&mut self, at: Tick) -> Result<(), String> {
         while self.world.wake() < at {
             let next = self.world.wake().max(self.world.now);
@@ -556,7 +555,7 @@ impl Stage {
             let _ = writeln!(self.out, "{time:<7} log {line}");
         }
         for line in self.world.access.lines() {
-            // The time is in front already.
+            // The transcript's own time comes first already.
             let line =
                 line.strip_prefix("time=").and_then(|l| l.split_once(' ')).map_or(line, |l| l.1);
             let _ = writeln!(self.out, "{time:<7} access {line}");
@@ -565,7 +564,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Everybody hears what there is to hear. False when that was nothing.
+    /// Prints what all actors receive. False if they receive nothing.
     fn listen(&mut self) -> bool {
         let mut heard = Vec::new();
         let net = self.world.net();

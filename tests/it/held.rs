@@ -1,4 +1,4 @@
-//! What is held for clients that take nothing, in bytes: with whole events wanted, too.
+//! The memory held for clients that read nothing is limited, even if events must be whole.
 
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
@@ -10,20 +10,21 @@ const READERS: usize = 150;
 
 const KIB: usize = 1024;
 
-/// Everything that is held beyond a small buffer each.
+/// The limit for everything held beyond a small buffer for each client.
 const HELD_MAX: usize = 1024 * KIB;
 
-/// What a reader may have beside that: a small buffer, and a last read that was not refused.
+/// What a client may have beside that: a small buffer, and the last read before its upstream is no
+/// longer read.
 const EACH_MAX: usize = 9 * KIB + 8 * KIB;
 
 struct Stage {
     world: World,
-    /// Each client, and the origin that it is served by.
+    /// Each client, and the connection of its origin.
     pairs: Vec<(Peer, Peer)>,
 }
 
 impl Stage {
-    /// Clients of an api with these keys, which have the head of a stream and an event.
+    /// Starts streams of an api with these keys. Each client has the head and an event.
     fn new(server: &str, api: &str) -> Stage {
         let text = format!(
             "[server]\nmax_held_bytes = {HELD_MAX}\n{server}\n[[api]]\nname = 'a'\n\
@@ -50,8 +51,9 @@ impl Stage {
         Stage { world, pairs }
     }
 
-    /// Each origin says as much of `text`, again and again, as it gets rid of, up to `most` bytes.
-    /// The most that was held meanwhile, and lent. Of each origin, what it said.
+    /// Lets each origin send `text` repeatedly, as much as is accepted, up to `most` bytes. Returns
+    /// the maximum that was held meanwhile, the maximum that was lent, and what each origin has
+    /// sent.
     fn say(&mut self, text: &[u8], most: usize) -> (usize, usize, Vec<Vec<u8>>) {
         let mut said = vec![Vec::new(); self.pairs.len()];
         let (mut held, mut lent) = (0, 0);
@@ -74,7 +76,7 @@ impl Stage {
         }
     }
 
-    /// What a client hears from here on.
+    /// Everything that a client still receives.
     fn hear(&mut self, client: Peer) -> Vec<u8> {
         let mut heard = Vec::new();
         loop {
@@ -96,7 +98,7 @@ impl Stage {
     }
 }
 
-/// The data lines of a chunked body, so that chunks can be cut anywhere.
+/// Counts the data bytes of a chunked body, wherever the chunks are split.
 fn count_x(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&byte| byte == b'x').count()
 }
@@ -107,8 +109,8 @@ fn short_events_are_not_collected_for_who_is_behind() {
         let mut stage = Stage::new(server, api);
         let (held, lent, _) =
             stage.say(b"data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n\n", 100_000);
-        assert!(held <= HELD_MAX, "{server}{api}: {held} bytes are held");
-        assert!(lent <= HELD_MAX + READERS * EACH_MAX, "{server}{api}: {lent} bytes are lent");
+        assert!(held <= HELD_MAX, "{server}{api}: {held} bytes held");
+        assert!(lent <= HELD_MAX + READERS * EACH_MAX, "{server}{api}: {lent} bytes lent");
         stage.all_leave();
     }
 }
@@ -121,9 +123,9 @@ fn long_events_pass_when_there_is_no_room_to_hold_them() {
             let event = format!("data: {}{end}", "x".repeat(300_000));
             let (held, lent, said) = stage.say(event.as_bytes(), 600_000);
             let over = READERS * 8 * KIB;
-            assert!(held <= HELD_MAX + over, "{server}{api}: {held} bytes are held");
-            assert!(lent <= HELD_MAX + READERS * EACH_MAX, "{server}{api}: {lent} bytes are lent");
-            // Who reads on has everything.
+            assert!(held <= HELD_MAX + over, "{server}{api}: {held} bytes held");
+            assert!(lent <= HELD_MAX + READERS * EACH_MAX, "{server}{api}: {lent} bytes lent");
+            // A client that reads again gets everything.
             let (client, origin) = stage.pairs[READERS - 1];
             let mut heard = stage.hear(client);
             stage.world.net().send(origin, b"\n\nid: 2\n\n");

@@ -1,4 +1,4 @@
-//! What the proxy logs, kept for the test that runs on this thread.
+//! Records what the proxy logs for the test on the current thread.
 
 use std::cell::Cell;
 
@@ -8,16 +8,16 @@ thread_local! {
     static LINES: Cell<Option<Vec<String>>> = const { Cell::new(None) };
 }
 
-/// From now on, what this thread logs is kept.
+/// Starts recording on this thread.
 pub(crate) fn start() {
-    // It fails from the second time on, when it is in place already.
+    // It fails if it is already set.
     if log::set_logger(&Journal).is_ok() {
         log::set_max_level(log::LevelFilter::Debug);
     }
     LINES.set(Some(Vec::new()));
 }
 
-/// Adds a line to what is kept, if anything is.
+/// Adds a line if this thread is recording.
 pub(crate) fn note(line: impl FnOnce() -> String) {
     if let Some(mut lines) = LINES.take() {
         lines.push(line());
@@ -25,7 +25,7 @@ pub(crate) fn note(line: impl FnOnce() -> String) {
     }
 }
 
-/// What was logged since the last time.
+/// The lines logged since the last call.
 pub(crate) fn take() -> Vec<String> {
     let lines = LINES.take();
     LINES.set(lines.is_some().then(Vec::new));

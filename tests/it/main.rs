@@ -1,4 +1,4 @@
-//! One integration binary: whole conversations, simulated worlds, real sockets, and the house
+//! One binary with all integration tests: transcripts, simulated worlds, real sockets, and house
 //! rules.
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The manual pages and the completions say what the program takes: every key, with its default,
-//! and every option.
+//! The manual pages and completions list everything that the program accepts: each key with its
+//! default, and each option.
 
 use crate::tidy::files_below;
 use std::collections::BTreeMap;
@@ -15,10 +15,10 @@ const COMPLETIONS: [&str; 3] = [
     include_str!("../../conf/completions/millstream.fish"),
 ];
 
-/// Keys with their table in front, and their defaults, if they have one.
+/// Keys with their table, and their defaults, if any.
 pub(crate) type Keys = BTreeMap<String, Option<String>>;
 
-/// A comment that says "Required" or "No default" is about a value that is only an example.
+/// If the comment of a key says "Required" or "No default", its value is only an example.
 pub(crate) fn keys_of_file() -> Keys {
     let (mut keys, mut table, mut comment) = (Keys::new(), "", String::new());
     for line in EVERY_KEY.lines() {
@@ -36,13 +36,13 @@ pub(crate) fn keys_of_file() -> Keys {
     keys
 }
 
-/// The headings of the section KEYS begin with their tables in brackets, and each of its items is a
-/// key, perhaps with `=` and a default.
+/// In the section KEYS, headings begin with the names of tables in brackets, and each item is a
+/// key, optionally with `=` and a default.
 fn keys_of_page() -> Keys {
     keys_of_section("KEYS", Vec::new())
 }
 
-/// Those of the key file.
+/// The keys of a key file.
 pub(crate) fn keys_of_key_file() -> Keys {
     keys_of_section("KEYS FILE", vec!["key"])
 }
@@ -96,7 +96,7 @@ fn every_option_is_in_the_page_and_completed() {
     }
 }
 
-/// What the section WHERE KEYS MEET says of each two keys.
+/// What the section WHERE KEYS MEET says of each pair of keys.
 fn pairs_of_page() -> BTreeMap<String, String> {
     let (_, section) = KEYS.split_once("\n.Sh WHERE KEYS MEET\n").unwrap();
     let (_, list) = section.split_once("\n.It Va ").unwrap();
@@ -108,8 +108,8 @@ fn pairs_of_page() -> BTreeMap<String, String> {
     items.collect()
 }
 
-/// The transcripts in tests/golden/meet say the same, each where it happens, with both keys in
-/// their configuration.
+/// The transcripts in tests/golden/meet say the same in comments where it happens, with both keys
+/// in their configuration.
 #[test]
 fn where_keys_meet_a_transcript_shows_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/meet");

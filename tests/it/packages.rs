@@ -1,5 +1,5 @@
-//! What packages are made of: the list of `make install`, and the parts of packaging/ that can be
-//! tried without the tools that `make dist` installs.
+//! The contents of packages: the list in `make install`, and those parts of packaging/ that work
+//! without the tools that `make dist` installs.
 
 use crate::tidy::files_below;
 use sha2::{Digest, Sha256};
@@ -12,16 +12,16 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A folder for one test, which is empty at first.
+/// An empty folder for a test.
 fn folder(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    // It is there if the test ran before.
+    // It exists if the test has run before.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-/// Runs a command at the root of the repository: its standard output.
+/// Runs a command at the root of the repository, and returns its standard output.
 fn run(command: &str, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(command).args(arguments).current_dir(root()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -29,14 +29,14 @@ fn run(command: &str, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// Runs `make install` or its like, with a prefix that nothing else is in.
+/// Runs `make install` or a similar target, with an otherwise empty prefix.
 fn make(goal: &str, to: &Path) {
     let to = format!("DESTDIR={}", to.display());
     run("make", &["--silent", goal, &to, "PREFIX=/usr", "BINARY=Makefile"]);
 }
 
-/// Links between documents lead to what is installed, and so do the paths in the manual and in the
-/// unit.
+/// All links between installed documents, and paths in the manual and the unit, have an installed
+/// target.
 #[test]
 fn what_is_installed_is_whole_and_goes_again() {
     let to = folder("install");
@@ -69,8 +69,7 @@ fn what_is_installed_is_whole_and_goes_again() {
     assert!(files_below(&to).is_empty(), "{:?}", files_below(&to));
 }
 
-/// The values of a key, at any depth, in the table of Cargo.toml that is about packages of this
-/// kind.
+/// The values of a key, at any depth, in the table of Cargo.toml for this kind of package.
 fn values(kind: &str, key: &str) -> Vec<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let (_, table) = manifest.split_once(&format!("[package.metadata.{kind}]\n")).unwrap();
@@ -80,7 +79,7 @@ fn values(kind: &str, key: &str) -> Vec<String> {
     values.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
 }
 
-/// What is in a package is what `make install` installs, and one file with a configuration.
+/// A package contains what `make install` installs, and a configuration file.
 #[test]
 fn packages_have_no_list_of_their_own() {
     let staged = ["target/stage/usr/bin/*", "target/stage/usr/share/**/*"];
@@ -88,7 +87,7 @@ fn packages_have_no_list_of_their_own() {
     assert_eq!(values("deb", "unit-scripts"), ["target/stage/usr/lib/systemd/system"]);
     let staged = [&staged[..], &["target/stage/usr/lib/**/*", "conf/minimal.toml"]].concat();
     assert_eq!(values("generate-rpm", "source"), staged);
-    // Everything that is installed is in one of these three.
+    // Every installed file is in one of these three.
     let to = folder("staged");
     make("install", &to);
     let folders = ["usr/bin", "usr/share", "usr/lib/systemd/system"].map(|name| to.join(name));
@@ -106,7 +105,7 @@ fn packages_have_no_list_of_their_own() {
     }
 }
 
-/// The words of the lines in the Dockerfile's last stage that begin with this one.
+/// The words in the lines of the Dockerfile's last stage that begin with this instruction.
 fn dockerfile(instruction: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join("Dockerfile")).unwrap().replace("\\\n", " ");
     let (_, stage) = text.split_once("FROM scratch").unwrap();
@@ -115,7 +114,7 @@ fn dockerfile(instruction: &str) -> Vec<String> {
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Both forms of the image are built from the same words.
+/// The image built without Docker has the same settings as that of the Dockerfile.
 #[test]
 fn the_image_is_that_of_the_dockerfile() {
     let out = folder("image");
@@ -162,8 +161,8 @@ fn write_images(out: &Path) {
     run("packaging/image", &[&arguments[..], &images].concat());
 }
 
-/// Each blob is named by its contents, each that is named is there, and the layer is what its
-/// configuration says. The same again gives the same bytes.
+/// The name of each blob is its digest, all blobs referred to exist and no others, and the layer
+/// has the digest in its configuration. Building again gives the same bytes.
 #[test]
 fn images_are_layouts_of_oci() {
     let (out, again) = (folder("layout"), folder("layout-again"));
@@ -193,7 +192,7 @@ fn images_are_layouts_of_oci() {
         }
         assert_eq!(present, named, "{kind}");
         assert_eq!(files_below(&to.join("blobs")).len(), blobs, "{kind}");
-        // Docker's own list. There is none that could name several architectures.
+        // Docker's own manifest cannot list several architectures.
         assert_eq!(to.join("manifest.json").exists(), kind != "image");
     }
 }
@@ -202,7 +201,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a forge does can be done anywhere.
+/// Whatever a forge runs can be run anywhere.
 #[test]
 fn workflows_only_call_what_anybody_can_call() {
     let mut commands = 0;

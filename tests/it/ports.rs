@@ -1,5 +1,5 @@
-//! Ports that close while somebody waits at them: the kernel has accepted those connections
-//! already, and would reset them.
+//! A port is closed while connections wait there that the kernel has already accepted, and would
+//! reset.
 
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Peer};
@@ -9,11 +9,11 @@ use millstream::testing::{ListenerId, Portions};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The listeners of apis, of `millstream::testing::world::PORTS`.
+/// The api listeners of `millstream::testing::world::PORTS`.
 const PLAIN: ListenerId = ListenerId(0);
 const TLS: ListenerId = ListenerId(3);
 
-/// What is answered without an upstream.
+/// A request that is answered without an upstream.
 const REQUEST: &[u8] = b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n";
 
 fn world(max_connections: usize) -> World {
@@ -29,7 +29,7 @@ fn world(max_connections: usize) -> World {
     world
 }
 
-/// Three clients that have connected since the proxy last looked.
+/// Three clients that have connected since the proxy last accepted any.
 fn waiting(world: &mut World, listener: ListenerId) -> [Peer; 3] {
     let from: Option<IpAddr> = "192.0.2.7".parse().ok();
     [(); 3].map(|()| match listener {
@@ -38,7 +38,7 @@ fn waiting(world: &mut World, listener: ListenerId) -> [Peer; 3] {
     })
 }
 
-/// How many of them are answered.
+/// The number of clients that get a response.
 fn served(world: &mut World, clients: &[Peer]) -> usize {
     world.settle().unwrap();
     for client in clients {
@@ -64,7 +64,7 @@ fn a_reload_that_closes_one_serves_who_waits() {
     }
 }
 
-/// Even if there are more handshakes to come than there may be at one time.
+/// Even if there are more handshakes than are allowed at one time.
 #[test]
 fn a_drain_serves_who_waits() {
     for listener in [PLAIN, TLS] {
@@ -75,7 +75,7 @@ fn a_drain_serves_who_waits() {
     }
 }
 
-/// Nobody else is closed for them.
+/// No other client is closed to make room.
 #[test]
 fn there_may_be_no_room_for_all() {
     let mut world = world(2);

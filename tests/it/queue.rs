@@ -1,5 +1,5 @@
-//! Who waits for a connection to an upstream that may have few: nobody is overtaken, whatever the
-//! network does.
+//! Requests that wait for a connection to an upstream with few of them are served in order,
+//! whatever the network does.
 
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
@@ -9,14 +9,14 @@ use std::net::SocketAddr;
 
 const CLIENTS: usize = 60;
 
-/// The connections that the upstream may have.
+/// The maximum of connections to the upstream.
 const MAX: usize = 3;
 
 struct Stage {
     world: World,
     /// The connections to the upstream.
     origins: Vec<Peer>,
-    /// The paths of the requests that it heard, in order.
+    /// The paths of the requests that it received, in order.
     heard: Vec<usize>,
 }
 
@@ -49,8 +49,8 @@ impl Stage {
         client
     }
 
-    /// The upstream hears what it is asked, and answers one of the requests. `close`: it closes the
-    /// connection behind that.
+    /// The upstream reads all requests, answers one of them, and then, if `close` is set, closes
+    /// the connection.
     fn answer(&mut self, close: bool) {
         while let Some(peer) = self.world.net().origin(address("10.0.0.1")) {
             self.origins.push(peer);
@@ -88,7 +88,7 @@ fn nobody_is_overtaken() {
         let faults = Faults { delayed: 30, spurious: 20, ..Faults::NONE };
         let mut stage = Stage::new(seed, faults);
         let clients: Vec<Peer> = (0..CLIENTS).map(|number| stage.ask(number)).collect();
-        // Every seventh leaves.
+        // Every seventh client leaves.
         let gone: Vec<usize> = (MAX..CLIENTS).filter(|number| number % 7 == 0).collect();
         for number in &gone {
             stage.world.net().leave(clients[*number]);
@@ -98,7 +98,7 @@ fn nobody_is_overtaken() {
             stage.answer((round as u64 + seed).is_multiple_of(3));
         }
         let all = (0..CLIENTS).filter(|number| !gone.contains(number));
-        // Those that are connected at the same moment may be heard in any order.
+        // Requests whose connections are established at the same moment may arrive in any order.
         let mut heard = stage.heard.clone();
         for (place, number) in all.enumerate() {
             let at = heard.iter().position(|other| *other == number).unwrap();
@@ -109,8 +109,8 @@ fn nobody_is_overtaken() {
     }
 }
 
-/// A reload leads the api elsewhere: nobody counts the connections to where it led before, so
-/// nobody waits for them.
+/// After a reload the api has another target. The connections to the previous one are no longer
+/// counted, so nothing may wait for them.
 #[test]
 fn who_waits_for_an_upstream_that_is_gone_is_told() {
     let mut stage = Stage::new(1, Faults::NONE);
@@ -131,5 +131,5 @@ fn who_waits_for_an_upstream_that_is_gone_is_told() {
     }
     assert_eq!(stage.world.access.matches("status=503 reason=removed").count(), MAX);
     stage.ask(100);
-    assert!(stage.world.net().origin(address("10.0.0.2")).is_some(), "new ones go there");
+    assert!(stage.world.net().origin(address("10.0.0.2")).is_some(), "no request goes there");
 }

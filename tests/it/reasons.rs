@@ -1,5 +1,5 @@
-//! The words for how requests end, why they are refused, and how targets fail: the manual explains
-//! each of them, and some transcript shows each of them.
+//! The words for outcomes of requests, causes of refusals, and failures of targets: the manual
+//! explains each of them, and a transcript shows it.
 
 use crate::golden;
 use millstream::testing::{Cause, Failure, Handshake, Outcome, ProxyHeader};
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 const MANUAL: &str = include_str!("../../doc/millstream.1");
 
-/// All of them; a body can be malformed before the response begins and after.
+/// All words, without duplicates: a body can be malformed before the response begins and after.
 fn words() -> BTreeSet<&'static str> {
     let outcomes = Outcome::ALL.map(Outcome::word).into_iter();
     outcomes.chain(Cause::ALL.map(Cause::word)).collect()
@@ -20,7 +20,7 @@ fn the_manual_explains_each_reason_and_no_other() {
     let items = section.lines().filter_map(|line| line.strip_prefix(".It Li "));
     let explained: Vec<&str> = items.flat_map(|item| item.split(" , ")).collect();
     let different: BTreeSet<&str> = explained.iter().copied().collect();
-    assert_eq!(explained.len(), different.len(), "a word comes twice");
+    assert_eq!(explained.len(), different.len(), "a word is explained twice");
     assert_eq!(different, words());
 }
 
@@ -29,7 +29,7 @@ fn each_reason_has_a_transcript() {
     let transcripts = golden::texts();
     let shown = |word: &&str| {
         let forms = [format!(" reason={word} "), format!(",\"reason\":\"{word}\",")];
-        // Who is spared an error has that behind a comma.
+        // If an error was withheld, the word for it follows a comma.
         let spared = [format!(" reason={word},"), format!(" reason=spared,{word} ")];
         forms.iter().chain(&spared).any(|form| transcripts.contains(form))
     };
@@ -37,7 +37,7 @@ fn each_reason_has_a_transcript() {
     assert!(missing.is_empty(), "no transcript shows {missing:?}");
 }
 
-/// In the metrics, that is: with the word as a label of a target that has failed.
+/// A metric has the word as a label of a failed target.
 #[test]
 fn each_failure_of_a_target_has_a_transcript() {
     let transcripts = golden::texts();
@@ -53,7 +53,7 @@ fn each_failure_of_a_target_has_a_transcript() {
     assert!(missing.is_empty(), "no transcript shows {missing:?}");
 }
 
-/// Limits are called by their keys: what is no word is a key that a file can have.
+/// A limit is named after its key: what follows the dot in a word is a key of the configuration.
 #[test]
 fn a_limit_is_called_by_its_key() {
     let keys = include_str!("../../conf/millstream.toml").lines().chain(["max_streams = 0"]);
@@ -63,19 +63,19 @@ fn a_limit_is_called_by_its_key() {
     assert!(limits.len() > 10 && limits.iter().all(|key| keys.contains(key)), "{limits:?}");
 }
 
-/// In the metrics, too.
+/// A metric has the word as a label.
 #[test]
 fn each_end_of_a_handshake_has_a_transcript() {
     each_is_counted("millstream_handshakes_total", &Handshake::ALL.map(Handshake::word));
 }
 
-/// In the metrics, too.
+/// A metric has the word as a label.
 #[test]
 fn what_comes_for_a_proxy_header_has_a_transcript() {
     each_is_counted("millstream_proxy_headers_total", &ProxyHeader::ALL.map(ProxyHeader::word));
 }
 
-/// Some transcript has a sample of this name that is not zero for each of the results.
+/// For each of the results, a transcript has a nonzero sample with this name.
 fn each_is_counted(name: &str, results: &[&str]) {
     let transcripts = golden::texts();
     let shown = |word: &&&str| {

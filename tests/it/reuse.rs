@@ -1,4 +1,4 @@
-//! Idle connections to an upstream, where more than one thing happens in the same moment.
+//! Idle upstream connections, when several things happen at the same moment.
 
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
@@ -37,8 +37,8 @@ fn heard(world: &mut World, peer: Peer) -> String {
     text
 }
 
-/// A response that nobody has asked for comes with the next request, and its event perhaps after
-/// that of the client: it is not the answer.
+/// An unrequested response arrives together with the next request. Its event may even come after
+/// that of the client, but it must not be taken for the response.
 #[test]
 fn what_nobody_has_asked_for_answers_nobody() {
     for seed in 0..50 {
@@ -61,7 +61,7 @@ fn what_nobody_has_asked_for_answers_nobody() {
     }
 }
 
-/// Connections that come back in the same turn are no more than may be idle.
+/// If several connections are returned in the same turn, still only the allowed number stays idle.
 #[test]
 fn no_more_are_kept_than_may_be() {
     let mut world = world(0, 0, 1);

@@ -1,4 +1,5 @@
-//! Whatever the configuration adds to heads, there is room for it where they are written.
+//! Whatever the configuration adds to heads, the buffers in which they are written are large
+//! enough.
 
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
@@ -8,7 +9,7 @@ use std::net::SocketAddr;
 
 const ORIGIN: &str = "10.0.0.1:80";
 
-/// A world whose heads may be as short as they can be limited to, with these keys of its api.
+/// A world with the lowest possible limits for heads, and with these keys of its api.
 fn world(api: &str) -> (World, Peer) {
     let text = format!(
         "[server]\nmax_head_bytes = 1024\nmax_target_bytes = 256\n[[api]]\nname = 'a'\n\
@@ -30,7 +31,7 @@ fn heard(world: &mut World, peer: Peer) -> String {
     }
 }
 
-/// A head that is as long as it may be.
+/// The longest head that is allowed.
 fn longest(start: &str) -> String {
     let padding = 1024 - start.len() - "X: \r\n\r\n".len();
     format!("{start}X: {}\r\n\r\n", "x".repeat(padding))

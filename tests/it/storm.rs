@@ -1,5 +1,5 @@
-//! Clients that leave together and are told when to come back: those that speak TLS so far apart
-//! that their handshakes leave the loop three quarters of its time.
+//! Clients that leave together are told when to reconnect. Reconnections over TLS are spread so
+//! that the handshakes leave the loop three quarters of its time.
 
 use millstream::Config;
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
@@ -8,13 +8,13 @@ use millstream::testing::world::World;
 use millstream::testing::{ListenerId, Portions};
 use std::time::Duration;
 
-/// The listeners of apis, of `millstream::testing::world::PORTS`.
+/// The api listeners of `millstream::testing::world::PORTS`.
 const PLAIN: ListenerId = ListenerId(0);
 const TLS: ListenerId = ListenerId(3);
 
 const CLIENTS: usize = 900;
 
-/// Four times what their handshakes take with a P-256 key, in milliseconds.
+/// Four times the duration of all handshakes with a P-256 key, in milliseconds.
 const SPREAD: u64 = 4 * 300 * CLIENTS as u64 / 1000;
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: x\n\n";
@@ -25,7 +25,7 @@ struct Storm {
 }
 
 impl Storm {
-    /// As many clients as there may be, each with a stream.
+    /// As many clients as may connect, each with a stream.
     fn of(listener: ListenerId, window: &str) -> Storm {
         toy::begin();
         let text = format!(
@@ -60,7 +60,7 @@ impl Storm {
         storm
     }
 
-    /// What each has heard of late.
+    /// What each client has received since the last call.
     fn heard(&mut self) -> Vec<String> {
         let net = self.world.net();
         let hear = |client: &Peer| match net.hear(*client, 4096) {
@@ -70,7 +70,7 @@ impl Storm {
         self.clients.iter().map(hear).collect()
     }
 
-    /// After how many milliseconds each is told to come back when all have left in a drain.
+    /// The time after which each client is told to reconnect in a drain, in milliseconds.
     fn told_in_a_drain(mut self, window: Duration) -> Vec<u64> {
         let now = self.world.now;
         self.world.proxy.drain(now);
@@ -80,7 +80,7 @@ impl Storm {
             let next = self.world.wake().min(end).max(self.world.now);
             self.world.advance_to(next);
             self.world.settle().unwrap();
-            // Whoever has not read the end when time is over may lose it.
+            // A client that has not read the end by the end of the window may lose it.
             self.heard().iter().zip(&mut heard).for_each(|(more, heard)| heard.push_str(more));
         }
         heard.iter().map(|heard| number_behind(heard, "retry: ")).collect()
@@ -92,7 +92,8 @@ fn number_behind(heard: &str, name: &str) -> u64 {
     rest.split(['\r', '\n']).next().unwrap().parse().unwrap()
 }
 
-/// No more than a quarter of any half second is needed for the handshakes, but for chance.
+/// Apart from chance, handshakes need no more than a quarter of the time in either half of the
+/// interval.
 fn is_spread(told: &[u64]) {
     assert!(told.iter().all(|ms| (1000..=1000 + SPREAD).contains(ms)), "{told:?}");
     let half = |n: u64| told.iter().filter(|ms| (**ms - 1000) * 2 / (SPREAD + 1) == n).count();
@@ -106,7 +107,7 @@ fn a_drain_spreads_handshakes() {
     let window = Duration::from_millis(100);
     is_spread(&Storm::of(TLS, "100ms").told_in_a_drain(window));
     assert_eq!(Storm::of(PLAIN, "100ms").told_in_a_drain(window), [1000; CLIENTS]);
-    // Where they leave one after the other, they come so.
+    // If they leave one after the other, they reconnect one after the other, too.
     let window = Duration::from_secs(30);
     assert_eq!(Storm::of(TLS, "30s").told_in_a_drain(window), [1000; CLIENTS]);
 }

@@ -1,4 +1,4 @@
-//! The house rules, as far as a machine can judge them.
+//! The house rules that can be checked automatically.
 
 mod layers;
 
@@ -25,7 +25,7 @@ fn every_source_file_is_tidy() {
             complain(format!("{lines} lines, more than {FILE_MAX}"));
         }
         for (number, line) in (1..).zip(text.lines()) {
-            // Put together here, or this file would not be tidy.
+            // Split, because this file is checked, too.
             let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
             if line.chars().count() > LINE_MAX {
                 complain(format!("line {number} is longer than {LINE_MAX}"));
@@ -41,8 +41,8 @@ fn every_source_file_is_tidy() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A doc block consists of whole sentences about its own item. One that begins with a small letter
-/// continues another item's, and one without a full stop is continued there.
+/// A doc block consists of whole sentences about its own item. A block that begins with a
+/// lower-case letter continues that of another item; one without a full stop is continued there.
 #[test]
 fn docs_are_whole_sentences() {
     let mut wrong = Vec::new();
@@ -70,15 +70,15 @@ fn is_whole(block: &[&str]) -> bool {
     let capital = |c: char| c.is_uppercase() || c.is_ascii_digit() || "`[\"".contains(c);
     let begins = first.starts_with(capital) && !first.starts_with("Likewise");
     let last = lines[lines.len() - 1];
-    // The last line of a list's item may be indented.
+    // The last line of a list item may be indented.
     let item = lines.iter().rev().find(|line| !line.starts_with("  ")).map_or("", |l| l.trim());
     let is_list = ["- ", "* ", "|", "```"].iter().any(|mark| item.starts_with(mark));
     let is_code = lines.len() == 1 && last.ends_with('`');
     begins && (is_list || is_code || last.ends_with('.') || last.ends_with(".)"))
 }
 
-/// The compiler asks for a doc only where another crate can see an item, and the modules are
-/// private. A field may be clear from its name and type.
+/// The compiler requires docs only for items visible outside of the crate, and the modules are
+/// private. Fields may be clear from their names and types.
 #[test]
 fn what_is_public_has_a_doc() {
     let mut wrong = Vec::new();
@@ -98,8 +98,8 @@ fn what_is_public_has_a_doc() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What takes a body in and what gives it out are joined elsewhere, so that either can be joined to
-/// something else.
+/// The part that reads a body and the part that sends it are joined elsewhere, so either can be
+/// joined to something else.
 #[test]
 fn neither_half_of_a_pipe_names_the_other() {
     for (half, other) in [("intake.rs", "outlet"), ("outlet.rs", "intake")] {
@@ -124,7 +124,7 @@ fn sources() -> Vec<PathBuf> {
     files
 }
 
-/// All files in a folder, and in those within it.
+/// All files in a folder and its subfolders.
 pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let Ok(entries) = fs::read_dir(folder) else {

@@ -1,14 +1,15 @@
-//! Alerts and dashboard ask for metrics that there are, with labels and words that these have.
+//! Alerts and the dashboard use only metrics that exist, with labels and values that they can have.
 //!
-//! The manual is the list of them: it has exactly the families that are written, and exactly the
-//! words of causes, outcomes, failures and states. `tests/watch/run` asks a real Prometheus.
+//! The manual is the reference: it lists exactly the metric families that are exported, and exactly
+//! the words of causes, outcomes, failures and states. `tests/watch/run` tests them with a real
+//! Prometheus.
 
 const COMMAND: &str = include_str!("../../doc/millstream.1");
 const RULES: &str = include_str!("../../conf/prometheus/millstream.rules.yml");
 const DASHBOARD: &str = include_str!("../../conf/grafana/millstream.json");
 const WATCHED: [(&str, &str); 2] = [("rules", RULES), ("dashboard", DASHBOARD)];
 
-/// What the manual has an item for.
+/// The items in the manual.
 fn items() -> Vec<&'static str> {
     let items = COMMAND.lines().filter_map(|line| line.strip_prefix(".It Li "));
     items.flat_map(|item| item.split(" , ")).collect()
@@ -40,7 +41,7 @@ fn metrics_are_asked_for_that_there_are() {
     }
 }
 
-/// The words that a label is compared with are among those that it can have.
+/// The values that a label is compared with are possible.
 #[test]
 fn labels_are_compared_with_words_that_there_are() {
     let (items, mut compared) = (items(), 0);

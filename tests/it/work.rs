@@ -1,8 +1,9 @@
-//! What a peer sends costs what it is long, whatever is in it and in whatever pieces it comes.
+//! The work caused by a peer's input is proportional to its length, whatever it contains and
+//! however it is split.
 //!
-//! Each input is played at two lengths, one twice the other, and the bytes that the proxy looked at
-//! or copied for it are compared: a product of two lengths that the peer chooses costs four times
-//! as much. Work is counted (`millstream::testing::work_done`), and time is not.
+//! Each input is played at two lengths, one twice the other, and the bytes that the proxy examined
+//! or copied are compared: a product of two lengths that the peer chooses would cost four times as
+//! much. Work is counted (`millstream::testing::work_done`); time is not measured.
 
 use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
@@ -11,10 +12,10 @@ use millstream::{Config, resolver};
 
 const ORIGIN: &str = "10.0.0.1:80";
 
-/// The most that twice an input may cost, in tenths of what it costs once.
+/// The maximum cost of twice the input, in tenths of the cost of the input.
 const TENTHS_MAX: u64 = 22;
 
-/// The limits are as high as they can be, and everything that looks at what a peer sends is on.
+/// All limits are at their maximum, and everything that examines input is turned on.
 const CONFIG: &str = "
     [server]
     max_head_bytes = '1MiB'
@@ -47,16 +48,16 @@ const KEYS: &str = "
     sha256 = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
 ";
 
-/// What a client and an origin say to each other.
+/// What a client and an origin send.
 struct Talk {
     request: Vec<u8>,
-    /// What the origin says to each head that it hears.
+    /// What the origin sends after each head that it receives.
     response: Vec<u8>,
-    /// How many bytes of both arrive at a time.
+    /// How many bytes of either arrive at a time.
     piece: usize,
 }
 
-/// A request that asks for nothing special, and a response that is none either.
+/// An ordinary request and an ordinary response.
 const PLAIN: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -72,7 +73,7 @@ fn byte_by_byte(talk: Talk) -> Talk {
     Talk { piece: 1, ..talk }
 }
 
-/// A proxy that nobody has asked anything yet.
+/// A proxy before its first request.
 fn world() -> World {
     let mut config = Config::parse("work", CONFIG).unwrap_or_else(|errors| panic!("{errors}"));
     let keys = || KeysText { name: "keys".to_owned(), bytes: KEYS.into(), readers: Readers::Few };
@@ -85,12 +86,12 @@ fn world() -> World {
     world
 }
 
-/// The next connection that the proxy has made.
+/// The next connection that the proxy has opened.
 fn arrived(world: &mut World) -> Option<Peer> {
     world.net().origin(ORIGIN.parse().unwrap())
 }
 
-/// What a talk makes the proxy do, in bytes.
+/// The work that a conversation causes, in bytes.
 fn cost(talk: &Talk) -> u64 {
     let mut world = world();
     let client = world.net().client(ListenerId(0), "192.0.2.7".parse().ok()).unwrap();
@@ -110,7 +111,7 @@ fn cost(talk: &Talk) -> u64 {
 
 fn say(world: &mut World, peer: Peer, bytes: &[u8], piece: usize) {
     for piece in bytes.chunks(piece.min(bytes.len())) {
-        // Nobody is left to listen once it has been refused.
+        // After a refusal the connection is closed.
         if world.net().send(peer, piece) < piece.len() {
             return;
         }
@@ -118,7 +119,7 @@ fn say(world: &mut World, peer: Peer, bytes: &[u8], piece: usize) {
     }
 }
 
-/// How many heads a peer hears now.
+/// The number of heads that a peer receives now.
 fn heads(world: &mut World, peer: Peer) -> usize {
     match world.net().hear(peer, usize::MAX) {
         Heard::Bytes(bytes) => bytes.windows(4).filter(|four| four == b"\r\n\r\n").count(),
@@ -126,27 +127,27 @@ fn heads(world: &mut World, peer: Peer) -> usize {
     }
 }
 
-/// Compares what a talk costs with what it costs when it is twice as long.
+/// Compares the cost of a conversation with that of one twice as long.
 fn check(name: &str, size: usize, talk: impl Fn(usize) -> Talk) {
     let [once, twice] = [size, 2 * size].map(|size| {
         let talk = talk(size);
         let len = talk.request.len() + talk.response.len();
         assert!(len + 50 >= size && len < size + size / 2 + 1000, "{name}: {len} bytes");
         let cost = cost(&talk);
-        assert!(cost >= len as u64, "{name}: {cost} for {len} bytes, so not all was counted");
+        assert!(cost >= len as u64, "{name}: {cost} for {len} bytes, so some work was not counted");
         cost
     });
     let tenths = 10 * twice / once;
     assert!(tenths <= TENTHS_MAX, "{name}: {once} for {size} bytes, {twice} for twice as many");
 }
 
-/// `line` as often as it fits into so many bytes, a number in it each time in place of `#`.
+/// Repeats `line` up to this many bytes, with a different number in place of `#` each time.
 fn lines(size: usize, line: &str) -> String {
     let count = size / line.replace('#', "0000").len();
     (0..count).map(|n| line.replace('#', &format!("{n:04}"))).collect()
 }
 
-/// Names of so many bytes each, which differ in their last ones.
+/// Names of this total size, which differ only in their last bytes.
 fn names(size: usize, count: usize) -> Vec<String> {
     let len = size / count - 6;
     (0..count).map(|n| format!("{}{n:04}", "n".repeat(len))).collect()
@@ -160,13 +161,13 @@ fn ok(fields: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\nok")
 }
 
-/// Half of the bytes are options of `Connection`, the other half fields.
+/// Half of the bytes are options of `Connection`, the other half are fields.
 fn options_and_fields(size: usize, option: &str) -> String {
     let fields = lines(size / 2, "X#: \r\n");
     format!("Connection: x, {}\r\n{fields}", lines(size / 2, option))
 }
 
-/// The most options that there may be, and fields whose names nearly are theirs.
+/// As many options as are allowed, and fields whose names differ from them only at the end.
 fn long_options(size: usize) -> String {
     let options = names(size / 2, 32);
     let fields: String = options.iter().map(|name| format!("{name}x: \r\n")).collect();
@@ -183,7 +184,7 @@ fn options_of_connection() {
     check("a response", 16_000, |size| upstream(ok(&long_options(size))));
 }
 
-/// A chunked body with trailer fields, and a head that names such.
+/// A chunked body with trailer fields, and a head that names some.
 fn trailers(size: usize, start: &str) -> String {
     let (options, trailers) = (names(size / 2, 32).join(","), names(size / 2, 20));
     let trailers: String = trailers.iter().map(|name| format!("{name}: \r\n")).collect();
@@ -285,7 +286,7 @@ fn heads_that_come_byte_by_byte() {
 
 #[test]
 fn heads_that_come_together() {
-    // Answered here, and the connection stays.
+    // Answered by the proxy, and the connection stays open.
     let ours = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n";
     check("requests", 20_000, |size| client(lines(size, ours)));
     let asked = |size| Talk { response: Vec::new(), ..client(lines(size, ours)) };
@@ -299,7 +300,7 @@ fn heads_that_come_together() {
     check("interim responses", 8000, |size| upstream(interims(size)));
 }
 
-/// What it costs that idle connections to the upstream end, `together` or one after the other.
+/// The cost of idle upstream connections that are closed, `together` or one after the other.
 fn cost_of_ends(connections: usize, together: bool) -> u64 {
     let mut world = world();
     let request = get("/", "");
@@ -350,7 +351,7 @@ fn bodies_in_small_pieces() {
         format!("{response}\r\n{chunked}{chunks}0\r\n\r\n")
     };
     check("chunks that grow", 1 << 14, |size| upstream(growing(size)));
-    // Whole events are held until they end.
+    // Whole events are required, so each is held until its end.
     let stream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
     for event in ["data: x\n\n", "id: #\ndata: 1\n\n", "data: x\n", ":", "\r"] {
         let events = |size| format!("{stream}{}", lines(size, event));

@@ -1,8 +1,9 @@
-//! The picture of an exchange's stages: `doc/exchange.svg`, drawn from the tables of
-//! [`Stage::next`] and [`Stage::has`].
+//! The diagram of an exchange's stages: `doc/exchange.svg`, drawn from the tables [`Stage::next`]
+//! and [`Stage::has`].
 //!
-//! Where boxes and arrows lie is chosen here by hand. Which there are, and what is in them, the
-//! tables say: a stage or an arrow that has no place here, or a place that has none, is a failure.
+//! The positions of boxes and arrows are chosen here by hand; the tables say which exist and what
+//! they contain. The test fails if a stage or an arrow has no position here, or a position has
+//! none.
 
 use super::text::difference;
 use millstream::testing::{SourceKind, Stage};
@@ -12,7 +13,8 @@ use std::path::Path;
 
 const STYLE: &str = include_str!("diagram.css");
 
-/// What a stage's client has, the left edge and the width of its box, and the height of its middle.
+/// What a stage's client has been sent, the left edge and width of its box, and the vertical
+/// position of its middle.
 const BOXES: [(Stage, &str, i32, i32, i32); 9] = [
     (Stage::Unanswered, "nothing, or interims", 24, 176, 266),
     (Stage::Reply, "all of a local reply", 264, 204, 58),
@@ -50,7 +52,7 @@ const ARROWS: [(Stage, Stage, &[Point]); 17] = [
     (Stage::Resuming, Stage::Delivering, &[(740, 278), (848, 278), (848, 197)]),
 ];
 
-/// What the kinds of sources mean.
+/// The meanings of the kinds of sources.
 const KINDS: [(SourceKind, &str); 9] = [
     (SourceKind::None, "nowhere yet, or nowhere any more"),
     (SourceKind::Local, "this process"),
@@ -66,7 +68,7 @@ const KINDS: [(SourceKind, &str); 9] = [
 const WIDTH: i32 = 980;
 const HEIGHT: i32 = 800;
 
-/// From the left, and from above.
+/// The distances from the left and from the top.
 type Point = (i32, i32);
 
 #[test]
@@ -99,7 +101,7 @@ fn draw() -> String {
             draw_arrow(&mut out, places.remove(place).2);
         }
     }
-    assert!(places.is_empty(), "no stage goes on like this: {places:?}");
+    assert!(places.is_empty(), "not in the tables: {places:?}");
     for stage in Stage::ALL {
         let mut places = BOXES.iter().filter(|place| place.0 == stage);
         let place = places.next().unwrap_or_else(|| panic!("no place for {stage:?}"));
@@ -110,7 +112,7 @@ fn draw() -> String {
     out
 }
 
-/// The tables in words, for who cannot see them.
+/// The tables in words, for users who cannot see the diagram.
 fn describe() -> String {
     let mut out = String::new();
     for stage in Stage::ALL {
@@ -156,7 +158,7 @@ fn draw_box(out: &mut String, (stage, has, x, width, middle): (Stage, &str, i32,
     out.push_str("</g>\n");
 }
 
-/// The sources of a stage, as many in each row as there is room for.
+/// The sources of a stage, arranged in rows that fit.
 fn rows_of(stage: Stage, room: i32) -> Vec<Vec<SourceKind>> {
     let (mut rows, mut used) = (vec![Vec::new()], 0);
     for kind in kinds_of(stage) {
@@ -212,7 +214,7 @@ fn rect(x: i32, y: i32, width: i32, height: i32, round: i32) -> String {
     format!("<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"{round}\"/>")
 }
 
-/// A line with round corners, and a head at its end.
+/// A line with round corners and an arrowhead.
 fn draw_arrow(out: &mut String, points: &[Point]) {
     let (&(x, y), rest) = points.split_first().unwrap();
     let _ = write!(out, "<path class=\"arrow\" d=\"M{x} {y}");
@@ -239,7 +241,7 @@ fn draw_arrow(out: &mut String, points: &[Point]) {
     );
 }
 
-/// The point at this distance on the way from one to another, which is straight.
+/// The point at this distance from one point on the straight way to another.
 fn towards(from: Point, to: Point, distance: i32) -> Point {
     (from.0 + (to.0 - from.0).signum() * distance, from.1 + (to.1 - from.1).signum() * distance)
 }

@@ -1,12 +1,13 @@
-//! How a transcript writes bytes and times, and how two of them differ.
+//! The notation of bytes and times in transcripts, and the differences of two transcripts.
 
 use millstream::testing::Tick;
 use std::fmt::Write as _;
 
-/// A longer run of one byte is counted.
+/// Longer runs of one byte are written with a count.
 const RUN: usize = 40;
 
-/// Bytes as lines of text, broken behind each line feed, long runs of one byte counted.
+/// Bytes as lines of text, broken after each line feed. Long runs of one byte are written with a
+/// count.
 pub(super) fn escape(bytes: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     for piece in bytes.split_inclusive(|&b| b == b'\n') {
@@ -53,7 +54,7 @@ pub(super) fn unescape(text: &str) -> Result<Vec<u8>, String> {
                 let digits = String::from_utf8_lossy(&digits).into_owned();
                 bytes.push(u8::from_str_radix(&digits, 16).map_err(|e| e.to_string())?);
             }
-            // `\*NNN;` makes NNN of the byte before it: long things stay readable.
+            // `\*NNN;` repeats the byte before it NNN times, to keep long texts readable.
             Some(b'*') => {
                 let digits: String =
                     rest.by_ref().map(char::from).take_while(|c| *c != ';').collect();
@@ -86,7 +87,7 @@ pub(super) fn print_time(at: Tick) -> String {
     }
 }
 
-/// The first lines in which two texts differ.
+/// The first lines that differ between two texts.
 pub(super) fn difference(want: &str, got: &str) -> String {
     let mut out = String::new();
     let (want, got): (Vec<_>, Vec<_>) = (want.lines().collect(), got.lines().collect());

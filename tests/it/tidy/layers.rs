@@ -1,13 +1,12 @@
-//! Arrows point down: which module may name which, and what few of them may do at all.
+//! Arrows point down: which modules each module may name, and what only a few may do.
 //!
-//! Comments may name everything, and so may tests, which stand at the end of a file or in one of
-//! their own.
+//! Comments may name everything, and so may tests, at the end of a file or in their own.
 
 use super::{files_below, root};
 use std::fs;
 
-/// They know no socket, clock, log or configuration, and name each other only. Everybody may name
-/// them.
+/// Leaves know no socket, clock, log or configuration, and name only each other. All modules may
+/// name them.
 const LEAVES: &[&str] = &[
     "access",
     "auth",
@@ -36,7 +35,7 @@ const LEAVES: &[&str] = &[
     "work",
 ];
 
-/// The modules above them, from the bottom up, and what each may name beside the leaves.
+/// The modules above the leaves, from the bottom up, and what else each may name.
 const LAYERS: &[(&str, &[&str])] = &[
     ("net", &[]),
     ("config", &["net"]),
@@ -68,16 +67,16 @@ const BELOW_PROXY: &[&str] = &[
     "telemetry",
 ];
 
-/// The process around the proxy. These may name everything but what only tests need.
+/// The process around the proxy. It may name everything but what only tests need.
 const SHELL: &[&str] = &["main", "shell"];
 
-/// What code may not name, and where it may all the same.
+/// What code may not name, and the exceptions.
 const WORDS: &[(&[&str], &[&str])] = &[
     // The system's network is behind `Net`.
     (&["mio", "socket2", "TcpStream", "UnixStream"], &["net", "shell"]),
     // The time is an argument.
     (&["Instant", "SystemTime"], &["shell/clock"]),
-    // A connection is the only one to touch its socket, and to know which it is.
+    // Only a connection touches its socket, and knows which it is.
     (&["SockId", "net.accept", "net.connect", "net.connected"], &["net", "conn"]),
     (&["net.register", "net.read", "net.write"], &["net", "conn"]),
     (&["net.shutdown_write", "net.close", "net.abort"], &["net", "conn"]),
@@ -99,7 +98,7 @@ fn arrows_point_down() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Each rule is one that can be broken.
+/// A violation of each rule is found.
 #[test]
 fn what_points_up_is_seen() {
     let wrong = [
@@ -150,7 +149,7 @@ fn what_points_up_is_seen() {
     }
 }
 
-/// What is wrong with the code of a file of this name below src, without `.rs`.
+/// What is wrong with a source file. `place` is its path below src, without `.rs`.
 fn complaints(place: &str, text: &str) -> Vec<String> {
     let module = place.split('/').next().unwrap_or(place);
     let is_leaf = LEAVES.contains(&module);
@@ -161,7 +160,7 @@ fn complaints(place: &str, text: &str) -> Vec<String> {
     }
     let may_name = |other: &str| {
         let is_below = LEAVES.contains(&other) || layer.is_some_and(|below| below.contains(&other));
-        // Tasks are anybody's, not those of a server of HTTP.
+        // Tasks are independent of HTTP.
         let is_alien = module == "tasks" && other == "http";
         other == module || is_below && !is_alien || is_shell && other != "testing"
     };
@@ -183,7 +182,7 @@ fn complaints(place: &str, text: &str) -> Vec<String> {
     wrong
 }
 
-/// The lines in front of the module of tests, or of the simulator's oracles, if there is one.
+/// The lines before the module of tests, or of the simulator's oracles, if any.
 fn product_code(text: &str) -> impl Iterator<Item = &str> {
     let apart = |attribute| matches!(attribute, "#[cfg(test)]" | "#[cfg(feature = \"sim\")]");
     let next = text.lines().skip(1).chain([""]);
@@ -195,7 +194,7 @@ fn product_code(text: &str) -> impl Iterator<Item = &str> {
         .map(|(line, _)| line)
 }
 
-/// The modules of the crate that a line names, by way of `crate` or of as many `super` as it takes.
+/// The modules of the crate that a line names, through `crate` or the right number of `super`.
 fn modules<'t>(place: &str, code: &'t str) -> Vec<&'t str> {
     let depth = place.trim_end_matches("/mod").split('/').count();
     let mut modules = Vec::new();
@@ -203,14 +202,15 @@ fn modules<'t>(place: &str, code: &'t str) -> Vec<&'t str> {
         for (at, _) in code.match_indices(&start) {
             let rest = &code[at + start.len()..];
             let end = rest.find(|c: char| !is_of_word(c)).unwrap_or(rest.len());
-            // A list of modules is named by its brace, and is nobody's: each has a line.
+            // A list of modules yields its brace, which is in no layer: each module needs its own
+            // line.
             modules.push(&rest[..end.max(1)]);
         }
     }
     modules
 }
 
-/// True exactly when the code has this word: not as a part of another, and a field not as a call.
+/// True if the code contains this word as a whole. A field does not match a call.
 fn names(code: &str, word: &str) -> bool {
     let is_field = word.starts_with('.');
     code.match_indices(word).any(|(at, _)| {
@@ -220,7 +220,7 @@ fn names(code: &str, word: &str) -> bool {
     })
 }
 
-/// True exactly when a word has ended in front of this.
+/// True if no word continues here.
 fn is_boundary(rest: &str) -> bool {
     !rest.starts_with(is_of_word)
 }
