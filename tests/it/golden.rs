@@ -273,7 +273,7 @@ struct Actor {
     peer: Peer,
     /// Its connection has ended: nothing more is received.
     ended: bool,
-    /// It does not read for now.
+    /// It does not read at present.
     deaf: bool,
 }
 

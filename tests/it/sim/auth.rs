@@ -1,6 +1,6 @@
-//! A server that is asked which requests may come in, and what must be true of whoever has come in:
-//! it was let in with the credentials that it has, it has the fields that the server gave it and
-//! none that it made up, and it is gone soon after it was last let in.
+//! An auth server, and what must be true of every accepted request: the server has allowed it with
+//! its credentials, it has the fields from the server and no forged ones, and it ends soon after it
+//! was last allowed.
 
 use super::client::Client;
 use super::endless::{Endless, Kind};
@@ -15,31 +15,31 @@ use millstream::testing::toy::Shows;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Where the server is.
+/// The address of the server.
 pub(crate) const ADDRESS: &str = "10.0.0.9:80";
 
-/// How much later than it should something may come to its end: the server takes its time byte by
-/// byte, and a client may read its last bytes as slowly.
+/// The tolerance for ends: the server may send byte by byte, and a client may read its last bytes
+/// as slowly.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// The longest that an answer holds.
+/// The longest time that a response is valid.
 const HOLDS: Duration = Duration::from_secs(60);
 
-/// What a server is like.
+/// How a server behaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// True exactly when it answers as it should.
+    /// True if it always responds as it should.
     pub(crate) is_kind: bool,
-    /// True exactly when all clients have credentials that it accepts.
+    /// True if the credentials of all clients are accepted.
     pub(crate) accepts_all: bool,
-    /// How often it is asked again.
+    /// How often open requests are checked again.
     pub(crate) recheck: Option<Duration>,
-    /// For how many seconds its answers hold.
+    /// For how many seconds its responses are valid.
     holds: u64,
-    /// When it accepts some credentials no longer.
+    /// When it stops accepting some credentials.
     revokes_at: Tick,
     is_secured: bool,
-    /// True exactly when it takes too long to get anything long through the network.
+    /// True if the network is too slow for long messages.
     is_tiny: bool,
 }
 
@@ -48,7 +48,7 @@ impl Rules {
         Rules { is_tiny, ..self }
     }
 
-    /// Lets the server be there.
+    /// Makes the server listen.
     pub(crate) fn listen(self, net: &mut SimNet) {
         let address = ADDRESS.parse().unwrap();
         net.set_host(address, Host::Listening);
@@ -56,7 +56,7 @@ impl Rules {
     }
 }
 
-/// Draws keys for an api, at the end of its `text`.
+/// Draws keys for an api, appended to its `text`.
 pub(crate) fn draw(rng: &mut Rng, text: &mut String) -> Option<Rules> {
     if !rng.chance(35) {
         return None;
@@ -82,7 +82,7 @@ pub(crate) fn draw(rng: &mut Rng, text: &mut String) -> Option<Rules> {
     Some(Rules { is_kind, accepts_all, recheck, holds, revokes_at, is_secured, is_tiny: false })
 }
 
-/// Gives the clients credentials, when there is a server.
+/// Gives the clients credentials, if there is a server.
 pub(crate) fn introduce(rules: Option<Rules>, clients: &mut [Client], seed: u64) {
     let Some(rules) = rules else { return };
     let mut rng = Rng::new(seed ^ 0x7374_616e);
@@ -92,7 +92,7 @@ pub(crate) fn introduce(rules: Option<Rules>, clients: &mut [Client], seed: u64)
     }
 }
 
-/// Gives those that have no end credentials, when there is a server; and has some more of them.
+/// Gives endless clients credentials, if there is a server, and adds more of them.
 pub(crate) fn introduce_endless(
     rules: Option<Rules>,
     drains: bool,
@@ -109,14 +109,14 @@ pub(crate) fn introduce_endless(
     (0..).zip(endless).for_each(|(number, client)| client.show(is, number));
 }
 
-/// How a client is known to the server.
+/// How the server judges a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is let in.
+    /// Its requests are allowed.
     Good,
-    /// It is let in at first.
+    /// Its requests are allowed at first.
     Mortal,
-    /// It is not let in.
+    /// Its requests are refused.
     Bad,
 }
 
@@ -124,8 +124,8 @@ impl Standing {
     const ALL: [(Standing, &str); 3] =
         [(Standing::Good, "good"), (Standing::Mortal, "mortal"), (Standing::Bad, "bad")];
 
-    /// The fields with which a client of this number shows who it is, with their line ends; and
-    /// some that only the server may give it.
+    /// The fields with which a client of this number identifies itself, with their line ends, and
+    /// forged ones that only the server may add.
     pub(crate) fn fields(self, kind: char, number: u64) -> String {
         let word = Standing::ALL.iter().find(|(own, _)| *own == self).unwrap().1;
         format!(
@@ -134,7 +134,7 @@ impl Standing {
         )
     }
 
-    /// What the server knows of this value of Authorization.
+    /// What the server knows about this value of Authorization.
     fn of(value: Option<&str>) -> (Standing, &str) {
         let shown = value.and_then(|value| value.strip_prefix("Bearer "));
         let Some((word, name)) = shown.and_then(|shown| shown.split_once('-')) else {
@@ -145,7 +145,8 @@ impl Standing {
     }
 }
 
-/// The fields that the server gives to whom it lets in: some have none of one name, or two.
+/// The fields that the server adds to allowed requests. Some requests get none with a given name,
+/// or two.
 fn given(name: &str) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     let number = name.bytes().map(u32::from).sum::<u32>();
@@ -156,10 +157,10 @@ fn given(name: &str) -> Vec<(&'static str, String)> {
     fields
 }
 
-/// Judges a request that has come to an origin.
+/// Judges a request that has reached an origin.
 ///
 /// # Errors
-/// It should not have, or not like this.
+/// If it should not have, or not in this form.
 pub(crate) fn judge_request(head: &Head, rules: Rules, now: Tick) -> Result<(), String> {
     let (standing, name) = Standing::of(head.get("authorization"));
     if standing == Standing::Bad {
@@ -182,14 +183,14 @@ pub(crate) fn judge_request(head: &Head, rules: Rules, now: Tick) -> Result<(), 
     Ok(())
 }
 
-/// Judges those that have no end: they are gone soon after they were last let in.
+/// Judges endless clients: they must be gone soon after they were last allowed.
 ///
 /// # Errors
-/// One of them stays.
+/// If one of them stays.
 pub(crate) fn judge_endless(endless: &[Endless], rules: Rules) -> Result<(), String> {
     let Some(every) = rules.recheck.filter(|_| rules.is_kind) else { return Ok(()) };
     for client in endless.iter().filter(|client| client.standing == Standing::Mortal) {
-        // One that is told to come again later gets a response with a length.
+        // A client that is told to reconnect later gets a response with a length.
         let has_length = client.heard.windows(15).any(|bytes| bytes == b"Content-Length:");
         let is_open =
             matches!(client.kind, Kind::Tunnel | Kind::Subscription | Kind::Answer) && !has_length;
@@ -203,11 +204,10 @@ pub(crate) fn judge_endless(endless: &[Endless], rules: Rules) -> Result<(), Str
     Ok(())
 }
 
-/// Judges what the server was asked: about each request that has come to an origin it was asked
-/// before.
+/// Judges the subrequests: for each request that has reached an origin there was one before.
 ///
 /// # Errors
-/// It was not.
+/// If there was none.
 pub(crate) fn judge_questions(
     plans: &[Plan],
     origins: &[Origin],
@@ -224,7 +224,7 @@ pub(crate) fn judge_questions(
     Ok(())
 }
 
-/// The server's end of one connection.
+/// The server's end of a connection.
 #[derive(Debug)]
 pub(crate) struct AuthServer {
     peer: Peer,
@@ -264,10 +264,10 @@ impl AuthServer {
         }
     }
 
-    /// True when it did anything. `let_in` has when it first let each path in.
+    /// Returns true if it did anything. `let_in` has the time at which each path was first allowed.
     ///
     /// # Errors
-    /// What is wrong with a question.
+    /// If a subrequest is wrong.
     pub(crate) fn act(
         &mut self,
         net: &mut SimNet,
@@ -361,14 +361,14 @@ impl AuthServer {
                 out += &format!("Cache-Control: private, max-age={}\r\n", self.rules.holds);
             }
         } else {
-            // What is open ends with two of them only.
+            // Only two of these statuses end open streams.
             let is_open = standing == Standing::Mortal;
             let statuses = if is_open { &[401, 403][..] } else { &[401, 403, 302, 429] };
             let status = self.rng.pick(statuses);
             out += &format!("HTTP/1.1 {status} No\r\nX-User: nobody\r\nLocation: /login\r\n");
             out += "Set-Cookie: a=b\r\nSet-Cookie: c=d\r\nWWW-Authenticate: Basic\r\n";
         }
-        // One that is slow takes too long for anything long.
+        // A slow server has no time for long bodies.
         let most = if self.piece < 1000 || self.rules.is_tiny { 100 } else { 70_000 };
         let body = "x".repeat(self.rng.pick(&[0, 0, 5, 300, 70_000]).min(most));
         match self.rng.below(4) {
@@ -388,7 +388,7 @@ impl AuthServer {
         Ok(())
     }
 
-    /// It does not answer as it should.
+    /// Fails in some way.
     fn fail(&mut self) {
         let (said, then) = self.rng.pick(&[
             ("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\nX-User: no\r\n\r\n", Then::GoOn),
@@ -407,19 +407,19 @@ impl AuthServer {
         self.then = then;
     }
 
-    /// When it acts by itself.
+    /// When it will act by itself.
     pub(crate) fn next(&self, now: Tick) -> Tick {
         let waits = self.open && !self.unsent.is_empty() && self.next_send > now;
         if waits { self.next_send } else { Tick::NEVER }
     }
 }
 
-/// True exactly when a Host names the server.
+/// True if a Host names the server.
 fn is_host(host: Option<&str>) -> bool {
     matches!(host, Some("10.0.0.9" | "10.0.0.9:80"))
 }
 
-/// What must be true of every question. Returns the path that it is about.
+/// What must be true of every subrequest. Returns the path of the request that it is for.
 fn judge_question(head: &Head) -> Result<&str, String> {
     if head.first_line != "GET /verify?a=b HTTP/1.1" || !is_host(head.get("host")) {
         return Err(format!("not what is asked for: {head:?}"));
@@ -437,7 +437,7 @@ fn judge_question(head: &Head) -> Result<&str, String> {
     }
 }
 
-/// The statuses with which a request is refused that was not let in, or not judged.
+/// The statuses with which a request is refused if it was denied or not decided.
 pub(crate) const fn is_refusal(status: u16) -> bool {
     matches!(status, 302 | 401 | 403 | 429 | 503)
 }

@@ -1,5 +1,5 @@
-//! A client of a simulated world: asks one or several times on a connection, at its own pace, and
-//! may leave when it likes.
+//! A client of a simulated world: it sends one or several requests on a connection, at its own
+//! pace, and may leave at any time.
 
 use super::auth::{self, Standing};
 use super::events::without_ours;
@@ -16,55 +16,55 @@ use millstream::testing::{Tick, naive};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// When a client gives up an answer that has not come to its end. An upstream that has no time for
-/// a handshake, byte by byte, is asked again for as long as somebody waits.
+/// When a client gives up on an incomplete response. If an upstream is too slow for a TLS
+/// handshake, requests to it are repeated as long as a client waits.
 const PATIENCE: Tick = Tick::from_millis(4_000_000);
 
-/// One client with one connection.
+/// A client with a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     rng: Rng,
-    /// What it asks, in this order: indices of the world's plans.
+    /// Its requests, in order: indices of the world's plans.
     plans: Vec<usize>,
-    /// Nobody else has it; all of them are one network's, so that they are counted together.
+    /// Its unique address. All addresses are in one network, so they are counted together.
     pub(crate) address: IpAddr,
-    /// All that it has sent.
+    /// Everything that it has sent.
     pub(crate) sent: Vec<u8>,
     /// The fields that each of its requests carries, with their line ends, if it needs a key or is
-    /// asked about.
+    /// checked by an auth server.
     key: String,
-    /// How it is known to who is asked about it.
+    /// How the auth server judges it.
     standing: Standing,
     number: u64,
     pub(crate) speech: Speech,
-    /// What it does to its records, if it speaks TLS.
+    /// What it does to its TLS records, if it uses TLS.
     pub(crate) records: Option<Records>,
-    /// Its connection, once it has begun.
+    /// Its connection, once it is open.
     peer: Option<Peer>,
     starts_at: Tick,
-    /// When it leaves without having got everything, if it is of that kind, and how.
+    /// When it leaves early, if it does, and how.
     pub(crate) leaves_at: Option<(Tick, Leaves)>,
-    /// True exactly when it never reads.
+    /// True if it never reads.
     deaf: bool,
-    /// True exactly when it sends a request before it has the answer to the one before.
+    /// True if it sends a request before it has the response to the previous one.
     pipelines: bool,
-    /// It sends and reads at most this many bytes at a time.
+    /// The most bytes that it sends or reads at a time.
     piece: usize,
-    /// It rests this many milliseconds in between.
+    /// The milliseconds that it pauses in between.
     gap: u64,
     next_send: Tick,
     next_hear: Tick,
     unsent: Vec<u8>,
-    /// How many of its plans it has begun to ask.
+    /// How many of its plans it has begun to send.
     asked: usize,
-    /// What it heard and has not yet understood.
+    /// Received bytes that are not parsed yet.
     wire: Vec<u8>,
-    /// The response whose head is there and whose body is not.
+    /// The response whose head has arrived and whose body is incomplete.
     reading: Option<(Head, Body)>,
-    /// What has come of that body.
+    /// The part of that body that has arrived.
     body: Vec<u8>,
     answers: Vec<Answer>,
-    /// The session that an answer has named.
+    /// The session named by a response.
     session: Option<String>,
     end: End,
 }
@@ -74,13 +74,13 @@ enum End {
     Open,
     /// It left before the proxy ended the connection.
     Left,
-    /// The proxy ended the connection in an orderly way.
+    /// The proxy closed the connection.
     Closed,
-    /// The proxy reset it.
+    /// The proxy reset the connection.
     Reset,
 }
 
-/// What came back for a request.
+/// A response to a request.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -90,7 +90,7 @@ struct Answer {
 }
 
 impl Client {
-    /// The client of this number.
+    /// Draws the client of this number.
     pub(crate) fn draw(
         number: u64,
         key: &'static str,
@@ -136,7 +136,7 @@ impl Client {
         }
     }
 
-    /// Lets it show who it is.
+    /// Gives it credentials.
     pub(crate) fn show(&mut self, standing: Standing) {
         (self.key, self.standing) = (standing.fields('c', self.number), standing);
     }
@@ -249,7 +249,7 @@ impl Client {
                 if (100..200).contains(&status) {
                     continue;
                 }
-                // Who answers with an error may name a session that it does not know.
+                // An error response may name a session that the origin does not know.
                 if let Some(name) = head.get("x-session").filter(|_| status < 400) {
                     self.session = Some(name.to_owned());
                 }
@@ -274,7 +274,7 @@ impl Client {
         }
     }
 
-    /// What had come of an answer when the connection ended.
+    /// Keeps the part of a response that had arrived when the connection ended.
     fn keep_rest(&mut self) {
         if let Some((head, _)) = self.reading.take() {
             let (status, body) = (status(&head).unwrap_or(0), std::mem::take(&mut self.body));
@@ -283,7 +283,7 @@ impl Client {
         }
     }
 
-    /// When it acts by itself.
+    /// When it will act by itself.
     pub(crate) fn next(&self, now: Tick) -> Tick {
         if self.end != End::Open {
             return Tick::NEVER;
@@ -298,15 +298,16 @@ impl Client {
         next
     }
 
-    /// Whether what it got is what it should have got.
+    /// Checks that it received what it should have received.
     pub(crate) fn judge(&self, plans: &[Plan], terms: Terms) -> Result<(), String> {
         let mut honest = terms.kind && !terms.scarce && self.leaves_at.is_none() && !self.deaf;
         honest &= self.standing == Standing::Good;
         for (index, &id) in self.plans.iter().enumerate() {
             let plan = &plans[id];
-            // Where a body ends only with its connection, an early answer may end in a reset: the
-            // origin's, with the request unread, or ours, when the client goes on sending it for
-            // longer than it is listened to; and so may one behind which the next request was sent.
+            // If a body ends only with its connection, an early response may end in a reset: the
+            // origin's, with the request unread, or the proxy's, if the client sends its body for
+            // longer than the proxy reads it. The same holds for a response if the next request was
+            // sent before its end.
             let early = plan.early || plan.expect;
             let until_close = plan.framing == Framing::UntilClose || plan.http10;
             let knowable = !(until_close && (early || self.pipelines));
@@ -322,17 +323,19 @@ impl Client {
             let served = answer.is_some_and(|a| a.complete && a.status == plan.status);
             let once = terms.pooling && plan.request.is_some();
             let served = served || once && answer.is_some_and(|a| a.status == 502);
-            // Where events end is not known in all streams; those are cut when they are to end.
+            // Event boundaries are not known in all streams. Those without are cut when they are to
+            // be ended.
             let ends = if terms.subscribes(plan) { terms.ends } else { terms.ends_answers };
             let all = terms.drains && terms.ends_answers;
             let cut = ends && (plan.event_stream || all) && answer.is_some_and(|a| !a.complete);
-            // A process that ends takes no further request, and no connection in the end.
-            // Who waits for a subscription may be told to come back.
+            // A draining process accepts no further request, and finally no connection. A client
+            // that waits for a subscription may be told to reconnect.
             let spared = |a: &Answer| a.status == 200 && naive::events(&a.body).is_empty();
             let told = terms.spares && plan.event_stream && terms.subscribes(plan);
             let turned_away = terms.drains && answer.is_none_or(|a| told && spared(a));
             let awaited = terms.awaits_all && index == 0;
-            // Whoever was answered early does not see that there is no event stream.
+            // A client with an early response does not see that the upstream's is not an event
+            // stream.
             let lost = answer.filter(|answer| is_early(plan, answer, terms));
             let lost = lost.is_some_and(|a| plan.events.is_none() || once && !a.complete);
             let served = served || cut || lost || turned_away && !awaited;
@@ -340,7 +343,7 @@ impl Client {
                 let got = answer.map(|a| (a.status, a.complete, a.body.len()));
                 return Err(format!("an honest exchange got {got:?}, {:?}\n  {plan:?}", self.end));
             }
-            // What follows on a connection that was to be closed is not promised.
+            // Requests after one that closes the connection are not promised to be served.
             honest &= terms.patient && !plan.close && !plan.http10 && !early;
             honest &= !(cut || lost || turned_away);
         }
@@ -348,8 +351,8 @@ impl Client {
     }
 }
 
-/// True when this may be all of an answer that the proxy began before the origin, and that came to
-/// nothing. An answer must look cut.
+/// True if this may be all of a response that the proxy began before the origin, and that has
+/// failed. If it is an answer, it must be cut visibly.
 fn is_early(plan: &Plan, answer: &Answer, terms: Terms) -> bool {
     let body = &without_ours(&answer.body, answer.complete, terms);
     let seen =
@@ -379,12 +382,13 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     let turned_away = terms.loses && matches!(answer.status, 403 | 404);
     let own = own || turned_away && !plan.body.starts_with(&answer.body);
     if let Mischief::Flood(_) = plan.mischief {
-        // To HEAD, a head is a whole answer.
+        // A response to HEAD is complete after its head.
         if own || turned_away || answer.status == 200 && (!answer.complete || plan.method == "HEAD")
         {
             return Ok(());
         }
-        // Who is spared the flood is served when the upstream is asked again, or another one.
+        // If the flood is withheld, a later attempt, or another target, may have served the
+        // request.
         let repeats = terms.retries.is_some_and(RetryOn::repeats);
         let spared = terms.spares && plan.event_stream && plan.method == "GET";
         if !repeats && !spared {
@@ -396,9 +400,10 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
         return if own { Ok(()) } else { Err(format!("status {}", answer.status)) };
     }
     let cut = matches!(plan.mischief, Mischief::CutAt(_) | Mischief::ResetAt(_));
-    // Until-close bodies end where their sender closes; that is all anybody can know without TLS.
+    // Bodies without a length end when the sender closes. Without TLS a cut cannot be told from an
+    // end.
     let unknowable = plan.framing == Framing::UntilClose && cut && !terms.secured;
-    // Nothing of ours goes into what cannot be read.
+    // The proxy inserts nothing into compressed streams.
     if let Some(events) = plan.events.as_ref().filter(|_| !answer.coded) {
         let ends = terms.ends && terms.subscribes(plan);
         events.judge(body, answer.complete, unknowable, Terms { ends, ..terms })?;
@@ -421,14 +426,15 @@ fn judge_answer(plan: &Plan, answer: &Answer, terms: Terms) -> Result<(), String
     Ok(())
 }
 
-/// An answer to who was not let in. Who comes too fast, or in a drain, may be told to come back.
+/// Judges a response to a client that was refused. In a drain, or if it sends too many requests, it
+/// may be told to reconnect.
 fn judge_refusal(answer: &Answer, terms: Terms) -> Result<(), String> {
     let spared = terms.spares && answer.status == 200 && naive::events(&answer.body).is_empty();
     let own = auth::is_refusal(answer.status) || matches!(answer.status, 400 | 408);
     if own || spared { Ok(()) } else { Err(format!("let in with status {}", answer.status)) }
 }
 
-/// When a client leaves early, and how.
+/// Draws when a client leaves early, and how.
 fn leaving(rng: &mut Rng) -> (Tick, Leaves) {
     let at = Tick::from_millis(rng.below(2000));
     (at, if rng.chance(50) { Leaves::Resetting } else { Leaves::Closing })

@@ -1,4 +1,4 @@
-//! The configuration of a world, drawn as text: what the operator might have written.
+//! The configuration of a world, drawn as text as an operator might have written it.
 
 use super::loss::Loss;
 use super::rates::{self, Pace};
@@ -7,30 +7,30 @@ use super::{auth, front, health, room, sessions};
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 
-/// The configuration of a world, and what happens to it.
+/// The configuration of a world, and what will happen to it.
 pub(crate) struct Draft {
     pub(crate) text: String,
     /// What may be served after a reload.
     pub(crate) other: String,
-    /// The keys about checks in both of them, which are taken out in the end.
+    /// The keys about health checks in both of them, which are removed in the end.
     pub(crate) checks: String,
     pub(crate) loss: Option<Loss>,
     pub(crate) drain_at: Option<Tick>,
-    /// True exactly when clients speak TLS.
+    /// True if clients use TLS.
     pub(crate) secured: bool,
-    /// True exactly when a load balancer is in front.
+    /// True if there is a load balancer in front.
     pub(crate) fronted: bool,
-    /// True exactly when origins are told whose connections they get.
+    /// True if origins get a PROXY header on each connection.
     pub(crate) announces: bool,
-    /// How fast requests may come.
+    /// The limits on the rate of requests.
     pub(crate) paces: Vec<Pace>,
-    /// Who is asked which of them may come in, if somebody is.
+    /// The rules of the auth server, if there is one.
     pub(crate) auth: Option<auth::Rules>,
 }
 
 impl Draft {
     pub(crate) fn draw(seed: u64, rng: &mut Rng, fate: &mut Rng) -> Draft {
-        // Each part has a generator of its own, so that it leaves the others as they were.
+        // Each part has its own generator, so it does not affect the others.
         let of = |salt: u64| Rng::new(seed ^ salt);
         let mut text = draw_config(rng);
         if of(0x616c_6f6e).chance(5) {
@@ -72,22 +72,23 @@ fn draw_drain(rng: &mut Rng) -> Option<Tick> {
     rng.chance(15).then(|| Tick::from_millis(rng.below(3000)))
 }
 
-/// Event streams that are of a kind whatever their requests are. What has no end is there in worlds
-/// that lose something or drain, and is ended by what its requests are.
+/// Draws the kind of event streams, whatever their requests are. This is not for worlds that lose
+/// something or drain, because those have endless clients, and the ends expected for these depend
+/// on their requests.
 fn draw_kind(rng: &mut Rng, text: &mut String) {
     if rng.chance(30) {
         *text += rng.pick(&["kind = \"answer\"\n", "kind = \"subscription\"\n"]);
     }
 }
 
-/// Origins that speak TLS.
+/// Origins that use TLS.
 fn draw_tls(rng: &mut Rng, text: &mut String) {
     if rng.chance(40) {
         *text = text.replace("\"http:", "\"https:");
     }
 }
 
-/// Clients that speak TLS. True if they do.
+/// Clients that use TLS. True if they do.
 fn draw_secured(rng: &mut Rng, text: &mut String) -> bool {
     if !rng.chance(40) {
         return false;
@@ -107,7 +108,7 @@ fn draw_secured(rng: &mut Rng, text: &mut String) -> bool {
     true
 }
 
-/// Those that do not speak TLS may be sent to where it is spoken.
+/// Clients without TLS may be redirected to the TLS listener.
 fn draw_redirect(rng: &mut Rng) -> &'static str {
     match rng.chance(50) {
         true => {
@@ -117,7 +118,7 @@ fn draw_redirect(rng: &mut Rng) -> &'static str {
     }
 }
 
-/// After a reload clients may have to show something else.
+/// After a reload clients may have to show another certificate.
 fn draw_other_terms(rng: &mut Rng, text: &mut String) {
     let Some((before, rest)) = text.split_once("verify_client = ").filter(|_| rng.chance(50))
     else {
@@ -198,11 +199,11 @@ fn draw_config(rng: &mut Rng) -> String {
     )
 }
 
-/// Adds which events of ours there may be, and whether streams may be coded or be answered early.
-/// Where there are no heartbeats, none is an event; and where streams may be resumed, held or
-/// answered early, none is coded.
+/// Draws the events that the proxy may insert, and whether streams may be compressed or get an
+/// early response. Without heartbeats, no heartbeat is an event; if streams may be resumed, held or
+/// get an early response, none is compressed.
 fn draw_events(rng: &mut Rng, text: &mut String) {
-    // One each millisecond, byte by byte, takes more turns than a world may have.
+    // Sending an event each millisecond, byte by byte, would exceed the turns allowed for a world.
     let rare =
         ["0s", "1ms"].iter().all(|every| !text.contains(&format!("heartbeat = \"{every}\"")));
     if rng.chance(40) && rare {

@@ -1,7 +1,7 @@
-//! A world that drains: how long each step takes, and what may be demanded of it.
+//! A world that drains: the times of each step, and what must be true.
 //!
-//! Whoever has no end is watched ([`Endless`]): it must be served until its time has come, and be
-//! gone soon after. So much for what has no end; what has one is judged by [`super::client`].
+//! Endless clients are watched ([`Endless`]): they must be served until their time has come, and be
+//! gone soon after. All others are judged by [`super::client`].
 
 use super::endless::{Endless, Kind, PACE};
 use super::terms::Terms;
@@ -9,32 +9,32 @@ use millstream::testing::rng::Rng;
 use millstream::testing::{Drain, Tick};
 use std::time::Duration;
 
-/// How late the proxy may come to a moment.
+/// How late the proxy may act.
 const LATE: Duration = Duration::from_millis(2);
 
-/// How long clients have to read their last bytes.
+/// How long clients have for reading their last bytes.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// So long that whatever has an end comes to it.
+/// Long enough for everything that ends by itself.
 const PATIENT: Duration = Duration::from_secs(3600);
 
-/// So long that a subscription has the time for a proper end.
+/// Long enough for a subscription to be ended properly.
 const UNHURRIED: Duration = Duration::from_secs(1);
 
-/// A drain, from when the signal comes.
+/// A drain, from the signal on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draining {
     /// When the signal comes.
     pub(crate) at: Tick,
-    /// The times that it takes.
+    /// The configured times.
     pub(crate) times: Drain,
     /// When a second signal comes.
     pub(crate) again_at: Tick,
     /// The most clients that there can be when the port closes.
     pub(crate) clients: usize,
-    /// True exactly when the second signal has come.
+    /// True if the second signal has come.
     pub(crate) has_ended: bool,
-    /// True exactly when nothing but the drain ends what has no end.
+    /// True if nothing but the drain ends endless clients.
     is_fair: bool,
 }
 
@@ -52,7 +52,7 @@ impl Draining {
         Draining { at, times, again_at, clients: 0, has_ended: false, is_fair: false }
     }
 
-    /// A drain comes to a world with so many clients and these terms, and changes them.
+    /// Adds the drain to a world with this number of clients, and adapts its terms.
     pub(crate) fn come_to(&mut self, clients: usize, terms: &mut Terms) {
         self.clients = clients;
         self.is_fair = terms.kind && !terms.ends && !terms.scarce && terms.event_max > 0;
@@ -67,17 +67,17 @@ impl Draining {
         self.at.after(self.times.delay).min(self.again_at)
     }
 
-    /// When nobody is left.
+    /// When all clients must be gone.
     pub(crate) fn over_at(&self) -> Tick {
         let longer = self.times.window.max(self.times.answers);
         let over = self.at.after(self.times.delay).after(longer).after(LINGER);
         over.min(self.again_at).after(LATE)
     }
 
-    /// Whether those that have no end were served until their time had come, and not longer.
+    /// Checks that endless clients were served until their time had come, and no longer.
     ///
     /// # Errors
-    /// What is wrong with which of them.
+    /// If one of them was not.
     pub(crate) fn judge(&self, endless: &[Endless]) -> Result<(), String> {
         if !self.is_fair {
             return Ok(());
@@ -94,8 +94,8 @@ impl Draining {
             if began.is_none_or(|began| began >= self.closes_at()) {
                 continue;
             }
-            // An empty stream in place of one, for which there was no upstream, is over at once,
-            // and one that was answered early once there is none.
+            // An empty stream sent because there was no upstream ends at once, and one that began
+            // with an early response ends once there is no upstream.
             let heard = |text: &[u8]| client.heard.windows(text.len()).any(|part| part == text);
             let failed = ended < self.at && heard(b"retry: ") && !heard(b"data: {}");
             if heard(b"Content-Length") || failed {
@@ -132,7 +132,7 @@ impl Draining {
                 return told("an answer that looks complete");
             }
             let between = [&b"\r\n\r\n"[..], b"\n\n\r\n"];
-            // What it had half of when the port closed has come to its end since then.
+            // An event that was incomplete when the port closed has been completed since.
             let whole = self.times.answers > 2 * PACE && ended < self.again_at;
             let between = between.iter().any(|end| client.heard.ends_with(end));
             if client.kind == Kind::Answer && whole && !between {

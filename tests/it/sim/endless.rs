@@ -1,6 +1,6 @@
-//! A client of something that has no end: a tunnel, lines, an upload, a stream. There are some in
-//! worlds that lose their api or their key, or that drain. The proxy is to end them; one that is
-//! still there long after that leaves by itself.
+//! A client whose request never ends by itself: a tunnel, lines, an upload, a stream. Worlds that
+//! lose their api or their key, or that drain, have some of them. The proxy must end them; a client
+//! that is still connected long after that leaves by itself.
 
 use super::auth::Standing;
 use super::message::Head;
@@ -12,28 +12,28 @@ use millstream::testing::sim::{Heard, Peer, SimNet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// From one piece to the next: no limit on silence is shorter.
+/// The interval between pieces, which is shorter than any limit on silence.
 pub(crate) const PACE: Duration = Duration::from_secs(4);
 
-/// What there is no end of.
+/// What is endless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// What is sent comes back.
+    /// Everything sent is sent back.
     Tunnel,
-    /// The origin sends a piece now and then.
+    /// The origin sends a piece from time to time.
     Lines,
-    /// The client does, and waits for an answer.
+    /// The client sends a piece from time to time, and waits for a response.
     Upload,
-    /// The origin sends an event now and then.
+    /// The origin sends an event from time to time.
     Subscription,
-    /// It does, in answer to a POST.
+    /// As a subscription, but in response to a POST.
     Answer,
-    /// It never sends as much as a head.
+    /// The origin never sends a head.
     Quiet,
 }
 
 impl Kind {
-    /// What a request that reached an origin asks for, if it is one of these.
+    /// The kind that a request to an origin asks for, if it is one of these.
     pub(crate) fn of(head: &Head) -> Option<Kind> {
         match head.first_line.split(' ').nth(1)? {
             "/endless/tunnel" => Some(Kind::Tunnel),
@@ -66,7 +66,7 @@ impl Kind {
         }
     }
 
-    /// What a client sends now and then.
+    /// What a client sends from time to time.
     fn piece(self) -> &'static [u8] {
         match self {
             Kind::Tunnel => b"ping",
@@ -75,7 +75,7 @@ impl Kind {
         }
     }
 
-    /// How an origin answers. Empty: it does not.
+    /// The beginning of an origin's response. Empty: it does not respond.
     pub(crate) fn answer(self) -> &'static [u8] {
         match self {
             Kind::Tunnel => {
@@ -95,7 +95,7 @@ impl Kind {
         }
     }
 
-    /// What an origin sends now and then. An answer is within an event most of the time.
+    /// What an origin sends from time to time. An answer is within an event most of the time.
     pub(crate) fn line(self) -> &'static [u8] {
         match self {
             Kind::Lines => b"3\r\n{}\n\r\n",
@@ -107,37 +107,37 @@ impl Kind {
     }
 }
 
-/// One client with one connection.
+/// A client with a connection.
 #[derive(Debug)]
 pub(crate) struct Endless {
     pub(crate) kind: Kind,
-    /// Nobody else has it.
+    /// Its unique address.
     pub(crate) address: IpAddr,
-    /// How it is known to who is asked about it.
+    /// How the auth server judges it.
     pub(crate) standing: Standing,
-    /// All that it has sent.
+    /// Everything that it has sent.
     pub(crate) sent: Vec<u8>,
-    /// All that it has heard.
+    /// Everything that it has received.
     pub(crate) heard: Vec<u8>,
-    /// When it heard the first byte of a 200 or a 101.
+    /// When it received the first byte of a 200 or a 101.
     pub(crate) answered_at: Option<Tick>,
-    /// When the proxy ended it, or its connection.
+    /// When the proxy ended its response, or its connection.
     pub(crate) ended_at: Option<Tick>,
     pub(crate) speech: Speech,
-    /// What it does to its records, if it speaks TLS.
+    /// What it does to its TLS records, if it uses TLS.
     pub(crate) records: Option<Records>,
     peer: Option<Peer>,
     pub(crate) starts_at: Tick,
     leaves_at: Tick,
     unsent: Vec<u8>,
     next_send: Tick,
-    /// True exactly when it never reads.
+    /// True if it never reads.
     deaf: bool,
     gone: bool,
 }
 
 impl Endless {
-    /// `key`: a field that every request has to carry.
+    /// Draws the client of this number. `key` is a field that every request must carry.
     pub(crate) fn draw(number: u64, rng: &mut Rng, key: &str) -> Endless {
         let events = [Kind::Subscription, Kind::Answer, Kind::Quiet];
         let kind = match rng.chance(50) {
@@ -164,14 +164,14 @@ impl Endless {
         }
     }
 
-    /// Lets the one of this number show who it is.
+    /// Gives it credentials.
     pub(crate) fn show(&mut self, standing: Standing, number: u64) {
         self.standing = standing;
         let fields = standing.fields('e', number);
         self.unsent = format!("{}{fields}\r\n", self.kind.request()).into_bytes();
     }
 
-    /// True when it did anything.
+    /// Returns true if it did anything.
     pub(crate) fn act(&mut self, net: &mut SimNet, now: Tick) -> bool {
         if self.gone || now < self.starts_at {
             return false;
@@ -207,7 +207,7 @@ impl Endless {
                 {
                     self.answered_at = Some(now);
                 }
-                // One that ends as it should keeps its connection.
+                // If its response ends properly, its connection stays open.
                 if self.answered_at.is_some() && self.heard.ends_with(b"\r\n0\r\n\r\n") {
                     self.ended_at = self.ended_at.or(Some(now));
                 }
@@ -223,7 +223,7 @@ impl Endless {
         }
     }
 
-    /// When it acts by itself.
+    /// When it will act by itself.
     pub(crate) fn next(&self, now: Tick) -> Tick {
         let moments = [self.starts_at, self.leaves_at, self.next_send];
         let moments = moments.into_iter().filter(|at| *at > now && !self.gone);

@@ -1,23 +1,24 @@
-//! Event streams in simulated worlds: what an origin sends, how it goes on from an id, and whether
-//! what a client got of it is what it should have got.
+//! Event streams in simulated worlds: what an origin sends, how it resumes from an id, and whether
+//! a client received what it should have.
 
 use super::terms::Terms;
 use millstream::testing::naive;
 use millstream::testing::rng::Rng;
 
-/// A byte order mark. The proxy may take it away.
+/// A byte order mark, which the proxy may remove.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The body of an event stream, cut into what follows on each event.
+/// The body of an event stream, with the places at which it can be resumed.
 #[derive(Clone)]
 pub(crate) struct Stream {
     pub(crate) body: Vec<u8>,
-    /// Behind each event: its id, if it has one, and where the next one begins.
+    /// For each event its id, if it has one, and the start of the next event.
     ends: Vec<(Option<String>, usize)>,
 }
 
 impl Stream {
-    /// Events of exchange `id`: each says whose it is, and which. At most about `size` bytes.
+    /// Draws events for exchange `id`, each with its exchange and number, and about `size` bytes at
+    /// most.
     pub(crate) fn draw(rng: &mut Rng, id: usize, size: usize) -> Stream {
         let with_ids = rng.chance(70);
         let line_end = rng.pick(&["\n", "\n", "\r\n", "\r"]);
@@ -46,7 +47,7 @@ impl Stream {
         stream
     }
 
-    /// What is left of the body for somebody who comes back with this id.
+    /// The rest of the body for a client with this last id.
     pub(crate) fn rest(&self, last_id: &str) -> Result<&[u8], String> {
         let known = self.ends.iter().find(|(id, _)| id.as_deref() == Some(last_id));
         let (_, end) =
@@ -54,13 +55,13 @@ impl Stream {
         Ok(&self.body[*end..])
     }
 
-    /// True when events say which they are.
+    /// True if all events have ids.
     pub(crate) fn has_ids(&self) -> bool {
         self.ends.iter().all(|(id, _)| id.is_some())
     }
 
-    /// True when a client that got this much may have been sent half an event though it is to be
-    /// sent whole ones: it was within one, and one is too long to be held.
+    /// True if a client that received this may have been sent an incomplete event although whole
+    /// ones are required: it is within one, and some event is too long to be held.
     pub(crate) fn may_be_within(&self, got: &[u8], event_max: usize) -> bool {
         let got = got.strip_prefix(MARK).unwrap_or(got);
         let within = naive::read(got).boundaries.last() != Some(&got.len());
@@ -73,9 +74,9 @@ impl Stream {
         within && lengths.any(|length| length > event_max)
     }
 
-    /// Whether `got`, without events of ours, is what a client should see of this stream;
-    /// `complete` if it was ended properly, and `unknowable` if its end could not be told from a
-    /// break.
+    /// Checks that `got`, from which inserted events were removed, is what a client should see of
+    /// this stream. `complete` says that it was ended properly, and `unknowable` that its end could
+    /// not be told from a cut.
     pub(crate) fn judge(
         &self,
         got: &[u8],
@@ -88,7 +89,7 @@ impl Stream {
             return Err(format!("not the origin's events: {}", got.escape_ascii()));
         }
         let all = heard.len() == sent.len();
-        // A stream that is resumed may wait in the queue for longer than it is tried.
+        // A stream to be resumed may have to wait in the queue for longer than it is retried.
         let waits = terms.resumes && terms.scarce;
         if complete && !all && !(terms.ends || waits || unknowable || !terms.kind) {
             return Err("a stream that was ended early".to_owned());
@@ -103,7 +104,7 @@ impl Stream {
             None if MARK.starts_with(added) => b"",
             None => added,
         };
-        // What goes on elsewhere may repeat the origin's own comments: they belong to no event.
+        // A resumed stream may repeat the origin's own comments, which belong to no event.
         let seen = |body| match terms.resumes {
             true => without_comment_lines(&same_lines(body)),
             false => same_lines(body),
@@ -120,8 +121,8 @@ impl Stream {
     }
 }
 
-/// With one way to end lines: what comes between CR and LF, or goes on elsewhere, costs nobody more
-/// than a LF.
+/// Replaces all line ends by LF. If something is inserted between CR and LF, or a stream is resumed
+/// there, the difference is at most one LF.
 fn same_lines(body: &[u8]) -> Vec<u8> {
     let mut lines = Vec::new();
     let mut cr = false;
@@ -134,14 +135,14 @@ fn same_lines(body: &[u8]) -> Vec<u8> {
     lines
 }
 
-/// A body, all of whose lines end in LF, without any comments.
+/// Removes all comments from a body whose lines end in LF.
 fn without_comment_lines(body: &[u8]) -> Vec<u8> {
     let lines = body.split_inclusive(|&byte| byte == b'\n');
     lines.filter(|line| !line.starts_with(b":")).collect::<Vec<_>>().concat()
 }
 
-/// A body without the heartbeats that were put in between events, and without the event in front of
-/// the cut of an answer. The last of them may have been cut in a body that is not complete.
+/// Removes the heartbeats inserted between events, and the event inserted before an answer is cut.
+/// In an incomplete body the last of them may be truncated.
 pub(crate) fn without_ours(got: &[u8], complete: bool, terms: Terms) -> Vec<u8> {
     let mut kept = without_heartbeats(got, complete, terms.heartbeat.as_bytes());
     let boundaries = naive::read(&kept).boundaries;
@@ -152,8 +153,8 @@ pub(crate) fn without_ours(got: &[u8], complete: bool, terms: Terms) -> Vec<u8> 
     kept
 }
 
-/// A body without heartbeats. Where these are no `event`, they are comments, which have an empty
-/// line behind them until there is an id.
+/// Removes heartbeats. Unless they are an `event`, they are comments, which are followed by an
+/// empty line until there is an id.
 fn without_heartbeats(got: &[u8], complete: bool, event: &[u8]) -> Vec<u8> {
     let (mut kept, mut rest) = (Vec::new(), got);
     while let Some((&byte, behind)) = rest.split_first() {
@@ -175,9 +176,9 @@ fn without_heartbeats(got: &[u8], complete: bool, event: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// A body without the `retry` that a client is told before a stream is ended, or what it heard of
-/// that; true if it was told anything. In a complete body nothing of it is missing, so an origin's
-/// last letters are not taken for its first.
+/// Removes the `retry` that is sent before a stream is ended, or the part of it that was received.
+/// True if there was any. In a complete body it must be complete, so the last bytes of an origin
+/// are not mistaken for its beginning.
 fn without_last_words(got: &[u8], complete: bool) -> (&[u8], bool) {
     let longest = got.len().saturating_sub(LAST_WORDS_MAX);
     let said = (longest..got.len()).find(|&at| {
@@ -194,10 +195,10 @@ fn without_last_words(got: &[u8], complete: bool) -> (&[u8], bool) {
 
 const RETRY: &[u8] = b"retry: ";
 
-/// With the digits of any number that there is.
+/// With the digits of the largest number.
 const LAST_WORDS_MAX: usize = RETRY.len() + 20 + 2;
 
-/// The judge is a reader of its own, and can be wrong like any other.
+/// The judge has its own parser, which can have errors, too.
 #[test]
 fn what_is_ours_is_told_from_what_is_the_origins() {
     let check = |got: &str, complete, kept: &str, told| {

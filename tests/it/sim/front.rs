@@ -1,7 +1,8 @@
-//! Worlds behind a load balancer: each connection of a client begins with a PROXY header that says
-//! whose it is. What logs and origins are told of clients has to be that, as in all other worlds.
+//! Worlds behind a load balancer: each connection of a client begins with a PROXY header with the
+//! client's address. As in all worlds, logs and origins must get this address.
 //!
-//! There, some try to come past it, or to say something else. None of them gets a byte.
+//! Impostors connect past the load balancer, or send something else. None of them may receive a
+//! byte.
 
 use super::plan::ADDRESSES;
 use super::speech::{Leaves, listen};
@@ -11,16 +12,16 @@ use millstream::testing::sim::{Front, Peer, SimNet};
 use millstream::testing::{ListenerId, Tick};
 use std::net::IpAddr;
 
-/// The listeners of apis, of `millstream::testing::world::PORTS`.
+/// The api listeners of `millstream::testing::world::PORTS`.
 const LISTENERS: [ListenerId; 2] = [ListenerId(0), ListenerId(3)];
 
-/// Where connections come from that begin with a header.
+/// The address of the load balancer.
 const ADDRESS: &str = "2009::1";
 
-/// How version 2 begins.
+/// The signature of version 2.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Has a load balancer stand in front, or not. True if it does.
+/// Draws whether there is a load balancer in front. True if there is.
 pub(super) fn draw(rng: &mut Rng, text: &mut String) -> bool {
     if !rng.chance(30) {
         return false;
@@ -33,7 +34,7 @@ pub(super) fn draw(rng: &mut Rng, text: &mut String) -> bool {
     true
 }
 
-/// Has connections to origins begin with a header, or not. True if they do.
+/// Draws whether connections to origins begin with a header. True if they do.
 pub(super) fn draw_announced(rng: &mut Rng, text: &mut String) -> bool {
     let announces = rng.chance(20);
     if announces {
@@ -43,18 +44,19 @@ pub(super) fn draw_announced(rng: &mut Rng, text: &mut String) -> bool {
     announces
 }
 
-/// Whether a connection with this request has begun as it should: with a header that names its
-/// client, or none for a check.
+/// Checks the beginning of a connection with this request: a header with the address of its client,
+/// or one without an address for a check.
 ///
 /// # Errors
-/// What it has begun with instead.
+/// If it has another beginning.
 pub(super) fn judge_announced(told: Option<&[u8]>, client: Option<IpAddr>) -> Result<(), String> {
     let want = match client {
         None => binary(0x20, 0x00, b""),
         Some(IpAddr::V6(client)) => binary(0x21, 0x21, &[&client.octets(), &[0; 20][..]].concat()),
         Some(IpAddr::V4(_)) => return Err("clients have addresses of IPv6".to_owned()),
     };
-    // All but the port, which only a header of the client's own connection can have said.
+    // The port is not compared, because only a client's own connection with a header has a known
+    // one.
     let known = if client.is_some() { 16 + 16 } else { 16 };
     let is_right = |told: &[u8]| told.len() == want.len() && told[..known] == want[..known];
     match told {
@@ -63,7 +65,7 @@ pub(super) fn judge_announced(told: Option<&[u8]>, client: Option<IpAddr>) -> Re
     }
 }
 
-/// Has it stand in front, or not, and origins expect headers, or not.
+/// Sets up the load balancer, if there is one, and origins that expect headers, if they do.
 pub(super) fn stand(net: &mut SimNet, fronted: bool, announces: bool) {
     let front = || Front { listeners: LISTENERS.to_vec(), address: ADDRESS.parse().unwrap(), says };
     net.put_in_front(fronted.then(front));
@@ -71,7 +73,7 @@ pub(super) fn stand(net: &mut SimNet, fronted: bool, announces: bool) {
     net.expect_headers(origins.map(|address| address.parse().unwrap()).collect());
 }
 
-/// What is said of a client with this address.
+/// The header for a client with this address.
 fn says(rng: &mut Rng, client: IpAddr) -> Vec<u8> {
     if rng.chance(40) {
         return format!("PROXY TCP6 {client} ::1 {} 443\r\n", rng.below(65_536)).into_bytes();
@@ -81,7 +83,7 @@ fn says(rng: &mut Rng, client: IpAddr) -> Vec<u8> {
     for _ in 0..rng.below(3) {
         let values = [&b"\x04\0\0"[..], b"\x20\0\x05\0\0\0\0\0", b"\x02\0\x09a.example"];
         let value = rng.pick(&values);
-        // What is said of TLS is said once.
+        // Only one value is about TLS.
         if value[0] != 0x20 || payload.len() == 36 {
             payload.extend(value);
         }
@@ -94,7 +96,7 @@ fn binary(command: u8, family: u8, payload: &[u8]) -> Vec<u8> {
     [SIGNATURE, &[command, family], &length, payload].concat()
 }
 
-/// One connection of somebody who is not to be served.
+/// A connection that must not be served.
 #[derive(Debug)]
 pub(crate) struct Impostor {
     rng: Rng,
@@ -104,13 +106,13 @@ pub(crate) struct Impostor {
     starts_at: Tick,
     unsent: Vec<u8>,
     piece: usize,
-    /// How it leaves when it has said everything, if it does.
+    /// How it leaves after sending everything, if it does.
     leaves: Option<Leaves>,
     heard: Vec<u8>,
     gone: bool,
 }
 
-/// Those of a world with this configuration.
+/// The impostors of a world with this configuration.
 pub(super) fn impostors(seed: u64, config: &Config) -> Vec<Impostor> {
     let mut dice = Rng::new(seed ^ 0x696d_706f);
     let listeners = &LISTENERS[..config.server.proxy_protocol.len()];
@@ -119,7 +121,7 @@ pub(super) fn impostors(seed: u64, config: &Config) -> Vec<Impostor> {
 }
 
 impl Impostor {
-    /// One that connects to one of these.
+    /// Draws an impostor that connects to one of these listeners.
     fn draw(rng: &mut Rng, listeners: &[ListenerId]) -> Impostor {
         let victim = "2001::1:0".parse().unwrap();
         let is_stranger = rng.chance(30);
@@ -138,7 +140,7 @@ impl Impostor {
         }
     }
 
-    /// True when it did anything.
+    /// Returns true if it did anything.
     pub(crate) fn act(&mut self, net: &mut SimNet, now: Tick) -> bool {
         if self.gone || now < self.starts_at {
             return false;
@@ -161,15 +163,15 @@ impl Impostor {
         heard.unwrap_or(true) || sent > 0
     }
 
-    /// When it acts by itself.
+    /// When it will act by itself.
     pub(crate) fn next(&self, now: Tick) -> Tick {
         if self.gone || self.starts_at <= now { Tick::NEVER } else { self.starts_at }
     }
 
-    /// Whether it was left without an answer.
+    /// Checks that it received nothing.
     ///
     /// # Errors
-    /// What it got.
+    /// If it received anything.
     pub(crate) fn judge(&self) -> Result<(), String> {
         match self.heard.as_slice() {
             [] => Ok(()),
@@ -178,13 +180,13 @@ impl Impostor {
     }
 }
 
-/// A header of who may send one that says nothing, or nothing that can be understood.
+/// An invalid beginning of a connection from the load balancer.
 fn wrong(rng: &mut Rng, victim: IpAddr) -> Vec<u8> {
     let right = says(rng, victim);
     match rng.below(8) {
         0 => Vec::new(),
         1 => b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03".to_vec(),
-        // The request is no part of a header.
+        // The request after it is not part of a header.
         2 => right[..rng.size(1, 14)].to_vec(),
         3 => format!("PROXY TCP4 {victim} ::1 1 1\r\n").into_bytes(),
         4 => format!("PROXY UNKNOWN {}\r\n", "x".repeat(100)).into_bytes(),

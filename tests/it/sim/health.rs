@@ -1,4 +1,4 @@
-//! The health of origins: some have checks, and an origin that fails them is not asked while
+//! The health of origins: some have checks, and an origin that fails them gets no requests while
 //! another one is better.
 
 use super::draft::Draft;
@@ -10,13 +10,13 @@ use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 use std::time::Duration;
 
-/// What checks ask for.
+/// The path of health checks.
 pub(crate) const PATH: &str = "/healthz";
 
-/// How long after its answer to a check an origin may still be sent what was on its way.
+/// How long after its first failed check an origin may still receive requests.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
-/// Draws keys for an api whose `text` has everything else: weights and backups, when targets are
+/// Draws keys for an api whose `text` is complete otherwise: weights and backups, when targets are
 /// passed over, and checks.
 pub(crate) fn draw(rng: &mut Rng, text: &mut String) {
     let two = "[\"http://10.0.0.1\", \"http://10.0.0.2\"]";
@@ -31,14 +31,14 @@ pub(crate) fn draw(rng: &mut Rng, text: &mut String) {
     *text = text.replace(two, &tables);
     let (mut max_fails, mut fail_timeout) =
         (rng.pick(&[0, 1, 1, 1, 3]), rng.pick(&["10ms", "10s", "10s"]));
-    // Whoever asks again in vain would ask the same one for ever.
+    // Without retries on another target the same target would be tried forever.
     if !text.contains("\"connect\"") {
         (max_fails, fail_timeout) = (1, "10s");
     }
     *text += &format!("max_fails = {max_fails}\nfail_timeout = \"{fail_timeout}\"\n");
 }
 
-/// Draws checks, which go on for as long as they are configured.
+/// Draws checks, which continue as long as they are configured.
 pub(crate) fn draw_checks(rng: &mut Rng) -> String {
     if !rng.chance(40) {
         return String::new();
@@ -52,8 +52,8 @@ pub(crate) fn draw_checks(rng: &mut Rng) -> String {
     )
 }
 
-/// Makes a world of it in which nothing but checks decides which origin is asked. In others
-/// something else nearly always may.
+/// Turns it into a world in which only checks decide which origin gets a request. In other worlds
+/// something else usually may.
 pub(crate) fn decide_alone(rng: &mut Rng, text: &str) -> Draft {
     let interval = rng.pick(&["10ms", "100ms", "1s"]);
     let [passes, fails] = [0, 0].map(|_| rng.pick(&[1, 2]));
@@ -82,24 +82,24 @@ pub(crate) fn decide_alone(rng: &mut Rng, text: &str) -> Draft {
     }
 }
 
-/// What there is to check, and for how long.
+/// The health of the origins, and how long it is checked.
 pub(crate) struct Course {
     /// Which origins fail their checks.
     pub(crate) sick: [bool; 2],
-    /// True exactly when there are checks at first.
+    /// True if there are checks at first.
     pub(crate) has_checks: bool,
-    /// From when on there are none.
+    /// When the checks end.
     pub(crate) ends_at: Tick,
-    /// When there are none any more, and with which configuration. None once it is served.
+    /// When to serve which configuration without checks. None once it is served.
     pub(crate) calm: Option<(Tick, Config)>,
 }
 
 impl Course {
-    /// Draws one for a world that comes to this `text`, with `checks`, or without if that is empty.
+    /// Draws one for a world that will serve `text`. `checks` is empty if there are none.
     pub(crate) fn draw(seed: u64, text: &str, checks: &str) -> Course {
         let rng = &mut Rng::new(seed ^ 0x7369_636b);
         let sick = rng.pick(&[[false; 2], [true, false], [false, true], [true; 2]]);
-        // Behind every reload that would bring them back.
+        // After any reload, which would bring them back.
         let at = Tick::from_millis(rng.between(3000, 8000));
         let has_checks = !checks.is_empty();
         let calm = has_checks.then(|| (at, super::parse(&text.replace(checks, ""))));
@@ -108,10 +108,10 @@ impl Course {
 }
 
 /// No request has gone to an origin that had failed its check while the other one, which fails
-/// none, could have had it.
+/// none, could have served it.
 ///
 /// # Errors
-/// Which one has.
+/// If a request has.
 pub(crate) fn judge(
     plans: &[Plan],
     origins: &[Origin],
@@ -125,7 +125,8 @@ pub(crate) fn judge(
     }
     let told: Option<Tick> = origins.iter().filter_map(|origin| origin.told_sick).min();
     let Some(told) = told else { return Ok(()) };
-    // Who was served badly by the better one goes on to the other, and whom one knows goes there.
+    // A request that failed at the healthy origin is retried at the other one, and sessions are
+    // bound to their origin.
     let is_plain =
         |id: &usize| matches!(plans[*id].mischief, Mischief::None) && !plans[*id].is_bound.get();
     for origin in origins.iter().filter(|origin| sick[origin.address]) {

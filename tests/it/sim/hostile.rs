@@ -1,6 +1,5 @@
-//! A client that means no good: it sends what is no request, or nearly one, or one without end, at
-//! its own pace. Nothing is demanded for it but that the honest ones beside it do not notice, and
-//! that it is got rid of in time.
+//! A hostile client: it sends an invalid request, an almost valid one, or one without end, at its
+//! own pace. It must not affect other clients, and it must be closed in time.
 
 use super::message::Head;
 use super::speech::{Records, Speech};
@@ -11,7 +10,7 @@ use millstream::testing::sim::{Heard, Peer, SimNet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How a request begins, and what is repeated behind it.
+/// The beginning of a request, and what is repeated after it.
 const ATTACKS: [(&str, &str); 14] = [
     ("GET /hostile HTTP/1.1\r\nHost: a\r\n", "X: y\r\n"),
     ("GET /hostile HTTP/1.1\r\nHost: a\r\nX: ", "y"),
@@ -32,25 +31,25 @@ const ATTACKS: [(&str, &str); 14] = [
     ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\0\0\0\x04"),
 ];
 
-/// The bytes of an attack, at most.
+/// The maximum of bytes of an attack.
 const BYTES: usize = 3000;
 
-/// True when a request that reached an origin is one of these: honest paths are numbers.
+/// True if a request that reached an origin is hostile. The paths of others are numbers.
 pub(crate) fn is_request(head: &Head) -> bool {
     let path = head.first_line.split(' ').nth(1).unwrap_or_default();
     !path.trim_start_matches('/').bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// One client with one connection.
+/// A client with a connection.
 #[derive(Debug)]
 pub(crate) struct Hostile {
     rng: Rng,
-    /// Nobody else has it.
+    /// Its unique address.
     pub(crate) address: IpAddr,
-    /// All that it has sent.
+    /// Everything that it has sent.
     pub(crate) sent: Vec<u8>,
     pub(crate) speech: Speech,
-    /// What it does to its records, if it speaks TLS.
+    /// What it does to its TLS records, if it uses TLS.
     pub(crate) records: Option<Records>,
     peer: Option<Peer>,
     starts_at: Tick,
@@ -58,20 +57,20 @@ pub(crate) struct Hostile {
     piece: usize,
     gap: Duration,
     next_send: Tick,
-    /// True exactly when it never reads.
+    /// True if it never reads.
     deaf: bool,
-    /// True exactly when it leaves with its last byte.
+    /// True if it leaves right after its last byte.
     hasty: bool,
     gone: bool,
 }
 
 impl Hostile {
-    /// The hostile client of this number.
+    /// Draws the hostile client of this number.
     pub(crate) fn draw(number: u64, rng: &mut Rng) -> Hostile {
         let (head, rest) = rng.pick(&ATTACKS);
         let bytes = rng.pick(&[0, 10, 300, BYTES]);
         let mut unsent: Vec<u8> = head.bytes().chain(rest.bytes().cycle().take(bytes)).collect();
-        // Some are honest requests with an accident.
+        // Some are valid requests with one byte damaged.
         if rng.chance(30) && !unsent.is_empty() {
             let at = rng.size(0, unsent.len() - 1);
             unsent[at] = rng.pick(b"\r\n\0 :;,aA0\xff");
@@ -94,7 +93,7 @@ impl Hostile {
         }
     }
 
-    /// One that asks as it should, and leaves with the last byte of that.
+    /// Draws a client that sends a valid request and leaves right after its last byte.
     pub(crate) fn hasty(number: u64, rng: &mut Rng) -> Hostile {
         let connects = Tick::from_millis(rng.below(10_000));
         Hostile {
@@ -115,7 +114,7 @@ impl Hostile {
         }
     }
 
-    /// True when it did anything.
+    /// Returns true if it did anything.
     pub(crate) fn act(&mut self, net: &mut SimNet, now: Tick) -> bool {
         if self.gone || now < self.starts_at {
             return false;
@@ -161,7 +160,7 @@ impl Hostile {
         }
     }
 
-    /// When it acts by itself.
+    /// When it will act by itself.
     pub(crate) fn next(&self, now: Tick) -> Tick {
         if self.gone {
             return Tick::NEVER;

@@ -1,25 +1,25 @@
-//! A world that loses its api, or the key that lets its clients in, while they are using it.
+//! A world that loses its api, or the key of its clients, while they are using it.
 
 use millstream::Config;
 use millstream::testing::rng::Rng;
 use millstream::testing::{KeysText, Readers, Tick};
 use std::time::Duration;
 
-/// How late the proxy may come to a moment.
+/// How late the proxy may act.
 const LATE: Duration = Duration::from_millis(2);
 
-/// The api is taken away, or its key.
+/// The api or its key is removed.
 pub(crate) struct Loss {
-    /// When.
+    /// When it is removed.
     pub(crate) at: Tick,
-    /// What is left.
+    /// The configuration without it.
     pub(crate) config: Config,
-    /// The field that carries the key, with its line end, if one is needed.
+    /// The field with the key, with its line end, if a key is needed.
     pub(crate) key: &'static str,
 }
 
 impl Loss {
-    /// Draws whether there is one, and changes the configuration so that there can be.
+    /// Draws whether there is a loss, and adapts the configuration if there is.
     pub(crate) fn draw(rng: &mut Rng, text: &mut String) -> Option<Loss> {
         if !rng.chance(15) {
             return None;
@@ -31,7 +31,7 @@ impl Loss {
         match rng.below(3) {
             0 => left = left.replace("listen_path", "active = false\nlisten_path"),
             1 => {
-                // Whoever speaks TLS there still does.
+                // It uses TLS if the previous target does.
                 let scheme = if text.contains("\"https:") { "https" } else { "http" };
                 let target = format!("target_url = \"{scheme}://10.0.0.2\" # ");
                 left = left.replace("target_url = ", &target);
@@ -45,13 +45,13 @@ impl Loss {
         Some(Loss { at, config: super::parse(&left), key })
     }
 
-    /// When nothing is there any more that has lost its api, or its key, `now`.
+    /// When everything that used the api or the key must be gone, if it is lost `now`.
     pub(crate) fn rid_at(&self, now: Tick) -> Tick {
         now.after(self.config.drain.window).after(LATE)
     }
 }
 
-/// The key file in front of the loss has "apple", the one behind it "pear".
+/// The key in the file is "apple" before the loss, and "pear" after it.
 pub(crate) fn keys(file: &str) -> KeysText {
     let sha256 = match file {
         "known" => "3a7bd3e2360a3d29eea436fcfb7e44c735d117c42d1c1835420b6b9942dd4f1b",

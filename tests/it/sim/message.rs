@@ -1,6 +1,6 @@
-//! A second opinion on HTTP: a small reader that shares no code with the proxy.
+//! A small independent HTTP parser, which shares no code with the proxy.
 
-/// A head, and how its body ends.
+/// A head, and its length.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) first_line: String,
@@ -9,7 +9,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The head at the front of `bytes`, if it is complete.
+    /// Parses the head at the start of `bytes`, if it is complete.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
         let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
             return Ok(None);
@@ -32,7 +32,8 @@ impl Head {
         value
     }
 
-    /// The framing of its body, `bodiless` being known from elsewhere.
+    /// The framing of its body. `bodiless` says that there is none because of the request or the
+    /// status.
     pub(crate) fn body(&self, bodiless: bool, of_request: bool) -> Result<Body, String> {
         let chunked = self.get("transfer-encoding").map(|v| v == "chunked");
         let length = self.get("content-length").map(|v| v.parse::<usize>());
@@ -49,7 +50,7 @@ impl Head {
     }
 }
 
-/// A body while it is read.
+/// A body that is being read.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Length(usize),
@@ -58,7 +59,7 @@ pub(crate) enum Body {
     Ended,
 }
 
-/// Where in the chunked coding.
+/// The position in the chunked coding.
 #[derive(Clone, Debug)]
 pub(crate) enum Chunk {
     Size,
@@ -69,7 +70,7 @@ pub(crate) enum Chunk {
 }
 
 impl Body {
-    /// Moves what can be decoded from the front of `wire` to the end of `body`.
+    /// Moves what can be decoded from the start of `wire` to the end of `body`.
     pub(crate) fn read(&mut self, wire: &mut Vec<u8>, body: &mut Vec<u8>) -> Result<(), String> {
         loop {
             match self {
@@ -101,7 +102,7 @@ impl Body {
 }
 
 impl Chunk {
-    /// True when it got further.
+    /// Returns true if it made progress.
     fn read(&mut self, wire: &mut Vec<u8>, body: &mut Vec<u8>) -> Result<bool, String> {
         match self {
             Chunk::Size => {
@@ -149,10 +150,11 @@ impl Chunk {
     }
 }
 
-/// The one field that trailer sections here have.
+/// The only field in trailer sections here.
 const TRAILER: &[u8] = b"X-Sum: 1";
 
-/// `bytes` in chunks of at most `most` bytes each, and the last chunk, with some trailers.
+/// `bytes` in chunks of at most `most` bytes each, and the last chunk, with this number of
+/// trailers.
 pub(crate) fn chunked(bytes: &[u8], most: usize, trailers: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     for chunk in bytes.chunks(most.max(1)) {

@@ -1,13 +1,13 @@
-//! Simulated worlds: each seed is another network, other peers, other limits; the proxy is the
-//! program itself.
+//! Simulated worlds: each seed makes a different network, with other peers and limits. The proxy is
+//! the one in the program.
 //!
-//! While a world runs, [`World::turn`] checks what must always be true (nobody stalls, nothing
-//! spins, no wake-up is lost, buffers lent are buffers held). At its end every client must have got
+//! While a world runs, [`World::turn`] checks what must always be true (nothing stalls or spins, no
+//! wake-up is lost, buffers lent are buffers held). At its end every client must have received
 //! exactly what its origin sent, or a prefix that is visibly cut where somebody cut it, never a
-//! byte of anybody else's; and everything must be given back within bounded virtual time.
+//! byte of another's; and everything must be released within bounded virtual time.
 //!
-//! `SIM_SEED=7 cargo test --test it sim -- --nocapture` replays one world and tells its story;
-//! `SIM_SEEDS=100000` plays more of them than usual.
+//! `SIM_SEED=7 cargo test --test it sim -- --nocapture` replays one world and prints its journal;
+//! `SIM_SEEDS=100000` plays more worlds than usual.
 
 mod auth;
 mod client;
@@ -94,12 +94,12 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Values of `max_held_bytes` that count for short events, too. So little is never configured.
+/// Values of `max_held_bytes` so small that even short events matter. They cannot be configured.
 const HELD_MAX: [usize; 4] = [0, 600, 5000, 100_000];
 
-/// One world while it runs.
+/// A world while it runs.
 struct Play {
-    /// What connections there may be.
+    /// The limits on connections.
     budget: Budget,
     world: World,
     rng: Rng,
@@ -111,21 +111,21 @@ struct Play {
     impostors: Vec<Impostor>,
     origins: Vec<Origin>,
     auth_servers: Vec<AuthServer>,
-    /// When each path was first let in.
+    /// When the auth server first allowed each path.
     let_in: BTreeMap<String, Tick>,
     plans: Vec<Plan>,
     draining: Option<Draining>,
     /// When another configuration is served, and which.
     reload: Option<(Tick, Config)>,
-    /// Whose health is checked, and for how long.
+    /// The health of the origins, and how long it is checked.
     course: Course,
-    /// The api, or its key, is taken away.
+    /// The removal of the api or its key.
     loss: Option<Loss>,
-    /// How many connections there may be to the upstream.
+    /// The limits on connections to the upstream.
     room: Room,
-    /// How fast requests may come.
+    /// The limits on the rate of requests.
     paces: Vec<Pace>,
-    /// When nothing is there any more that was lost.
+    /// When everything that used the lost api or key must be gone.
     rid_at: Tick,
     terms: Terms,
 }
@@ -136,7 +136,7 @@ impl Play {
         let mut rng = Rng::new(seed ^ 0x6d69_6c6c);
         let faults = draw_faults(&mut rng);
         let portions = draw_portions(&mut rng);
-        // Of their own, so that they leave the worlds as they were.
+        // A separate generator, so the other parts of a world do not depend on it.
         let mut fate = Rng::new(seed ^ 0x6c6f_7373);
         let draft = Draft::draw(seed, &mut rng, &mut fate);
         let Draft { text, other, checks, loss, drain_at, secured, paces, auth, .. } = draft;
@@ -154,7 +154,7 @@ impl Play {
         let mut hostile: Vec<_> = (0..rng.below(3)).map(|n| Hostile::draw(n, &mut rng)).collect();
         let reload = rng.chance(20).then(|| draw_reload(&mut rng, &other));
         let course = Course::draw(seed, if reload.is_some() { &other } else { &text }, &checks);
-        // Of their own, so that they leave the worlds as they were.
+        // A separate generator, so the other parts of a world do not depend on it.
         let mut dice = Rng::new(seed ^ 0x6f70_6572);
         let operators = draw_operators(&mut dice, tiny, &mut terms);
         hostile.extend((0..dice.below(3)).map(|number| Hostile::hasty(number, &mut dice)));
@@ -175,7 +175,7 @@ impl Play {
         let others = endless.len() + strays.len() + impostors.len();
         let all_clients = clients.len() + hostile.len() + others;
         draining.iter_mut().for_each(|draining| draining.come_to(all_clients, &mut terms));
-        // A tight one turns clients away, but no descriptor is missing within it.
+        // With a small budget clients are refused, but descriptors must suffice within it.
         terms.kind &= budget.connections == usize::MAX;
         let all = budget.connections.saturating_add(budget.refusals + operators.len() + 1);
         let net = (Faults { descriptors: all, ..faults }, portions);
@@ -215,14 +215,14 @@ impl Play {
             if let Some((_, config)) = reload.or_else(calm) {
                 self.terms.scarce |= Terms::of(&config, false).scarce;
                 let present = &self.world.proxy.config().tls;
-                // Who is shaking hands just then is not served.
+                // Handshakes in progress are not completed.
                 self.terms.kind &= config.tls.verifies_clients_like(present);
                 self.world.reload(&config, self.budget, late(&config));
                 self.room.change(&config);
             }
             if let Some(loss) = self.loss.take_if(|loss| loss.at <= self.world.now) {
                 let now = self.world.now;
-                // Nobody brings it back.
+                // No later reload brings it back.
                 let lost = now.after(Duration::from_millis(late(&loss.config)));
                 (self.reload, self.rid_at) = (None, loss.rid_at(lost));
                 self.world.reload(&loss.config, self.budget, late(&loss.config));
@@ -258,7 +258,7 @@ impl Play {
         Err("not at an end after 5,000,000 turns".to_owned())
     }
 
-    /// Begins the drain, or ends it, when that is due.
+    /// Begins the drain, or sends the second signal, when it is due.
     fn drain(&mut self) {
         let now = self.world.now;
         let Some(draining) = &mut self.draining else { return };
@@ -272,7 +272,7 @@ impl Play {
         }
     }
 
-    /// Everybody does something. True when anything happened.
+    /// Lets each peer act. True if anything happened.
     fn act(&mut self) -> Result<bool, String> {
         let now = self.world.now;
         let mut moved = false;
@@ -363,7 +363,7 @@ impl Play {
         repeats::judge(&self.plans, &self.origins, self.terms)?;
         if let Some(rules) = self.terms.auth {
             auth::judge_questions(&self.plans, &self.origins, &self.let_in)?;
-            // A tight budget has no room for asking again, as that of a configuration has.
+            // With a small budget there may be no room for checking again.
             if self.budget.connections == usize::MAX {
                 auth::judge_endless(&self.endless, rules)?;
             }
@@ -377,7 +377,7 @@ impl Play {
         }
         match self.world.net().shortages {
             0 => {}
-            // A check may have had it, or a recheck, and was closed.
+            // A check or recheck may have been refused, and was closed.
             _ if self.course.has_checks || self.terms.auth.is_some() => {}
             n => return Err(format!("a descriptor was missing {n} times")),
         }
@@ -408,7 +408,7 @@ fn draw_operators(dice: &mut Rng, tiny: bool, terms: &mut Terms) -> Vec<Operator
     operators
 }
 
-/// The first of the addresses refuses connections now and then.
+/// Creates the origins. The first may refuse connections.
 fn draw_hosts(rng: &mut Rng, world: &mut World, terms: &mut Terms) {
     world.net().clients_show(Some(Shows::Good));
     let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
@@ -427,8 +427,8 @@ fn draw_reload(rng: &mut Rng, text: &str) -> (Tick, Config) {
     (Tick::from_millis(rng.below(3000)), parse(&text))
 }
 
-/// A world of one event loop or several, which serves other configurations later. A budget for few
-/// connections cannot be divided.
+/// Creates a world with one or several event loops. `later` are the configurations of its reloads.
+/// A small budget for connections cannot be divided.
 fn begin(
     seed: u64,
     budget: Budget,
@@ -436,7 +436,7 @@ fn begin(
     later: &[&Option<(Tick, Config)>],
     (faults, portions): (Faults, Portions),
 ) -> (Room, World) {
-    // Of its own, so that it leaves the worlds as they were.
+    // A separate generator, so the other parts of a world do not depend on it.
     let loops = Rng::new(seed ^ 0x6c6f_6f70).pick(&[1, 1, 1, 2, 3, 4]);
     let fits = |config: &Config| config.fits(loops).is_ok();
     let all_fit = fits(&config) && later.iter().copied().flatten().all(|(_, config)| fits(config));
@@ -445,8 +445,8 @@ fn begin(
     (room, World::of_loops(loops, budget, config, seed, faults, portions))
 }
 
-/// Within how many milliseconds all event loops serve this configuration. Where the connections to
-/// the upstream are counted, at once.
+/// How many milliseconds may pass until all event loops serve this configuration. If connections to
+/// the upstream are counted, all must serve it at once.
 fn late(config: &Config) -> u64 {
     if config.apis.iter().any(|api| api.max_upstream.is_some()) { 0 } else { 20 }
 }
@@ -459,7 +459,7 @@ fn draw_budget(dice: &mut Rng) -> Budget {
     Budget { clients, connections: 2 * clients + dice.size(0, 2), refusals: dice.size(0, 2) }
 }
 
-/// How long bodies may be; `tiny`: it takes too long to get anything long through the network.
+/// Draws the maximum length of bodies. `tiny` says that the network is too slow for long ones.
 fn draw_size_max(rng: &mut Rng, tiny: bool) -> usize {
     if tiny {
         300
@@ -511,7 +511,7 @@ fn parse(text: &str) -> Config {
         asks.map(|asks| Asks { optional: asks.optional, accepts: Shows::Good, revokes: None });
     config.tls.server = Some(toy::server(asks));
     let addresses = ADDRESSES.map(|address| Address::Tcp(address.parse().unwrap()));
-    // One place with two addresses, or two places.
+    // One target with two addresses, or two targets.
     match config.apis[0].targets.as_mut_slice() {
         [one] => one.addresses = addresses.to_vec(),
         two => two.iter_mut().zip(addresses).for_each(|(t, address)| t.addresses = vec![address]),

@@ -1,6 +1,6 @@
-//! The operator, at the admin listener: asks for this and that, reads at its own pace, now and then
-//! ends a stream or leaves in the middle. It is owed whole answers, and what it does is no excuse
-//! for what becomes of others but where it ends their streams.
+//! An operator at the admin listener: it sends various requests, reads at its own pace, and may end
+//! a stream or leave early. Its responses must be complete, and it must not affect clients, except
+//! by ending their streams.
 
 use super::message::{Body, Head};
 use crate::journal;
@@ -10,7 +10,7 @@ use millstream::testing::{ListenerId, Tick};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-/// What may be asked for, the statuses that may come of it, and whether the answer is long.
+/// Requests, the possible statuses of their responses, and whether these are long.
 const ASKS: [(&str, &[&str], bool); 10] = [
     ("GET /healthz", &["200"], false),
     ("GET /readyz", &["200", "503"], false),
@@ -24,35 +24,35 @@ const ASKS: [(&str, &[&str], bool); 10] = [
     ("GET /events", &["200"], true),
 ];
 
-/// One operator with one connection.
+/// An operator with a connection.
 #[derive(Debug)]
 pub(crate) struct Operator {
     rng: Rng,
-    /// Nobody else has it.
+    /// Its unique address.
     pub(crate) address: IpAddr,
-    /// All that it has sent.
+    /// Everything that it has sent.
     pub(crate) sent: Vec<u8>,
     peer: Option<Peer>,
     starts_at: Tick,
-    /// What it has yet to ask.
+    /// The requests that it has not sent yet.
     asks: VecDeque<(String, &'static [&'static str])>,
-    /// The question that is open, and what has come of an answer.
+    /// The possible statuses for the request in progress.
     asked: Option<&'static [&'static str]>,
     unsent: Vec<u8>,
     wire: Vec<u8>,
     body: Option<Body>,
     is_head: bool,
-    /// True exactly when it never reads.
+    /// True if it never reads.
     deaf: bool,
     leaves_at: Tick,
     gone: bool,
-    /// True exactly when it ends streams of others.
+    /// True if it ends streams of clients.
     pub(crate) ends: bool,
 }
 
 impl Operator {
-    /// The operator of this number. `tiny`: it takes too long to get anything long through the
-    /// network.
+    /// Draws the operator of this number. `tiny` says that the network is too slow for long
+    /// responses.
     pub(crate) fn draw(number: u64, rng: &mut Rng, tiny: bool) -> Operator {
         let mut asks = VecDeque::new();
         for _ in 0..rng.between(1, 5) {
@@ -90,10 +90,10 @@ impl Operator {
         }
     }
 
-    /// True when it did anything. `patient`: it is owed whole answers.
+    /// Returns true if it did anything. `patient` says that responses must be complete.
     ///
     /// # Errors
-    /// What is wrong with an answer.
+    /// If a response is wrong.
     pub(crate) fn act(
         &mut self,
         net: &mut SimNet,
@@ -137,7 +137,7 @@ impl Operator {
             Heard::End | Heard::Reset if patient && self.body.is_some() => {
                 Err("an answer to the operator was cut".to_owned())
             }
-            // A process that is ending has no time for a second question.
+            // A process that is ending may not read another request.
             Heard::End | Heard::Reset => {
                 net.leave(peer);
                 self.gone = true;
@@ -168,7 +168,7 @@ impl Operator {
         Ok(())
     }
 
-    /// When it acts by itself.
+    /// When it will act by itself.
     pub(crate) fn next(&self, now: Tick) -> Tick {
         if self.gone {
             return Tick::NEVER;

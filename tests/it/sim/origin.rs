@@ -1,5 +1,5 @@
-//! An origin's end of one connection: reads requests, checks that they are what a client sent, and
-//! answers as planned.
+//! An origin's end of a connection: it reads requests, checks that they are what a client sent, and
+//! responds as planned.
 
 use super::auth::{self, Rules};
 use super::endless::{Kind, PACE};
@@ -15,63 +15,63 @@ use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Heard, Peer, SimNet};
 use std::time::Duration;
 
-/// One connection.
+/// A connection of an origin.
 #[derive(Debug)]
 pub(crate) struct Origin {
     peer: Peer,
     rng: Rng,
-    /// When it changes the keys of what it sends.
+    /// Draws when it updates its traffic keys.
     keys: Rng,
-    /// How often it may yet do so. More in a row than are sensible are refused.
+    /// How often it may still do so. Too many updates in a row are refused.
     key_changes: usize,
-    /// It sends and reads at most this many bytes at a time.
+    /// The most bytes that it sends or reads at a time.
     piece: usize,
-    /// It rests this many milliseconds in between.
+    /// The milliseconds that it pauses in between.
     gap: u64,
     next_send: Tick,
-    /// What it heard and has not yet understood.
+    /// Received bytes that are not parsed yet.
     wire: Vec<u8>,
-    /// Which of the addresses it is at.
+    /// The index of its address.
     pub(crate) address: usize,
-    /// The exchanges whose requests came by here, in order.
+    /// The exchanges whose requests it has received, in order.
     pub(crate) seen: Vec<usize>,
-    /// When.
+    /// When it received them.
     pub(crate) seen_at: Vec<Tick>,
-    /// True exactly when it names sessions.
+    /// True if it names sessions.
     names_sessions: bool,
-    /// What it draws their names from.
+    /// Draws their names.
     names: Rng,
-    /// True exactly when it was asked for its health.
+    /// True if the request was a health check.
     is_check: bool,
-    /// True exactly when it fails its health checks.
+    /// True if it fails its health checks.
     is_sick: bool,
-    /// When it first said so.
+    /// When it first sent a failing response to one.
     pub(crate) told_sick: Option<Tick>,
-    /// The id that it comes back with.
+    /// The last event id in the request.
     last_id: Option<String>,
-    /// True exactly when a coded answer is accepted.
+    /// True if a compressed response is accepted.
     accepts_coded: bool,
     /// The exchange whose request is being read.
     request: Option<(usize, Body)>,
-    /// What has come of the body of that request.
+    /// The part of that request's body that has arrived.
     body: Vec<u8>,
     unsent: Vec<u8>,
-    /// What happens when everything is sent.
+    /// What it does once everything is sent.
     then: Then,
     open: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
-    /// The next request is read.
+    /// It reads the next request.
     GoOn,
     Close,
-    /// It closes, and with TLS it does not say so before.
+    /// It closes, with TLS without close_notify.
     Cut,
     Reset,
-    /// Nothing more, ever.
+    /// It does nothing more.
     Sleep,
-    /// It goes on for ever.
+    /// It sends forever.
     Endless(Kind),
 }
 
@@ -150,7 +150,7 @@ impl Origin {
         Ok(sent || heard || read)
     }
 
-    /// True exactly when a part of a request has come, as far as it reads them.
+    /// True if it is within a request. Some are not read to their end.
     fn is_within_request(&self) -> bool {
         self.then == Then::GoOn && (self.request.is_some() || !self.wire.is_empty())
     }
@@ -193,7 +193,7 @@ impl Origin {
         true
     }
 
-    /// `told` is what the proxy has said first of whose connection it is, if it is to say that.
+    /// `told` is the PROXY header of the connection, if the proxy must send one.
     fn read(
         &mut self,
         plans: &[Plan],
@@ -264,7 +264,7 @@ impl Origin {
         Ok(self.wire.len() != had)
     }
 
-    /// What a hostile client got through is not this origin's to serve.
+    /// Refuses a request of a hostile client.
     fn turn_away(&mut self, head: &Head) -> Result<bool, String> {
         head.body(false, true)?;
         self.unsent.extend(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
@@ -272,7 +272,7 @@ impl Origin {
         Ok(true)
     }
 
-    /// Puts the answer on its way.
+    /// Queues the response.
     fn answer(&mut self, plan: &Plan) -> Result<(), String> {
         let pranks = plan.pranks.get();
         plan.pranks.set(pranks.saturating_sub(1));
@@ -281,7 +281,7 @@ impl Origin {
             let events = plan.events.as_ref().ok_or("an id where there are no events")?;
             body = events.rest(last_id)?;
             if body.is_empty() {
-                // Nothing more will come of it.
+                // Ends the resumed stream, of which nothing is left.
                 self.unsent.extend(b"HTTP/1.1 204 No Content\r\n\r\n");
                 return Ok(());
             }
@@ -324,14 +324,14 @@ impl Origin {
         Ok(())
     }
 
-    /// The response on the wire, and the length of its head. It may name a session.
+    /// Builds the response, which may name a session, and returns it with the length of its head.
     fn response(&mut self, plan: &Plan, body: &[u8], most: usize) -> (Vec<u8>, usize) {
         let names = self.names_sessions && self.names.chance(50);
         let session = names.then(|| sessions::name(self.address, &mut self.names));
         response(plan, body, self.accepts_coded, session.as_deref(), most)
     }
 
-    /// When it acts by itself.
+    /// When it will act by itself.
     pub(crate) fn next(&self, now: Tick) -> Tick {
         let sends = !self.unsent.is_empty() || matches!(self.then, Then::Endless(_));
         let waits = self.open && sends && self.next_send > now;
@@ -339,7 +339,7 @@ impl Origin {
     }
 }
 
-/// What must be true of every request that reaches an origin.
+/// Checks what must be true of every request that reaches an origin.
 fn judge_head(head: &Head, plans: &[Plan]) -> Result<usize, String> {
     let mut words = head.first_line.split(' ');
     let (method, path) = (words.next(), words.next().unwrap_or_default());
@@ -367,7 +367,7 @@ fn judge_head(head: &Head, plans: &[Plan]) -> Result<usize, String> {
     Ok(id)
 }
 
-/// The response on the wire, and the length of its head (with the interim ones before it).
+/// Builds a response and returns it with the length of its head (including interim ones before it).
 fn response(
     plan: &Plan,
     body: &[u8],

@@ -1,14 +1,14 @@
-//! What one exchange is to be like, drawn before it begins and known to both its ends.
+//! The plan of an exchange, drawn before it begins and known to both of its ends.
 
 use super::events::Stream;
 use millstream::testing::rng::Rng;
 use std::cell::Cell;
 use std::net::IpAddr;
 
-/// Where the origins are; connections to the first are refused in some worlds.
+/// The addresses of the origins. In some worlds the first refuses connections.
 pub(crate) const ADDRESSES: [&str; 2] = ["10.0.0.1:80", "10.0.0.2:80"];
 
-/// How a body says where it ends.
+/// How the end of a body is indicated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     Length,
@@ -16,27 +16,27 @@ pub(crate) enum Framing {
     UntilClose,
 }
 
-/// What the origin does instead of answering as it should.
+/// What the origin does instead of responding as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mischief {
     None,
-    /// It never answers.
+    /// It never responds.
     Silent,
-    /// It closes before a byte of an answer.
+    /// It closes before the first byte of a response.
     Deaf,
-    /// It sends what is no HTTP.
+    /// It sends something that is not HTTP.
     Garbage,
-    /// It answers that it cannot serve the request now.
+    /// It responds that it cannot serve the request now.
     Refusal(u16),
-    /// It closes after so many bytes of the body.
+    /// It closes after this number of bytes of the body.
     CutAt(usize),
-    /// It breaks the connection there.
+    /// It resets the connection there.
     ResetAt(usize),
-    /// It sends one of [`FLOODS`], without end as far as anybody can tell.
+    /// It sends one of [`FLOODS`], which looks endless.
     Flood(usize),
 }
 
-/// How a response begins that never gets to its end, and what is repeated then.
+/// The beginning of a response that never ends, and what is repeated after it.
 pub(crate) const FLOODS: [(&str, &str); 6] = [
     ("HTTP/1.1 200 OK\r\n", "X: y\r\n"),
     ("HTTP/1.1 200 ", "O"),
@@ -46,51 +46,50 @@ pub(crate) const FLOODS: [(&str, &str); 6] = [
     ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "0"),
 ];
 
-/// The bytes of a flood, in all.
+/// The length of a flood.
 pub(crate) const FLOOD_BYTES: usize = 10_000;
 
-/// One exchange.
+/// An exchange.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) id: usize,
     pub(crate) method: &'static str,
     pub(crate) http10: bool,
-    /// The request says `Connection: close`.
+    /// The request has `Connection: close`.
     pub(crate) close: bool,
-    /// The request says `Expect: 100-continue`. The client sends its body all the same, and the
-    /// origin answers without having seen it.
+    /// The request has `Expect: 100-continue`. The client sends the body anyway, and the origin
+    /// responds before it has seen it.
     pub(crate) expect: bool,
-    /// The request's body, if it has one.
+    /// The request's body, if any.
     pub(crate) request: Option<(Framing, Vec<u8>)>,
     pub(crate) status: u16,
     pub(crate) framing: Framing,
     pub(crate) body: Vec<u8>,
     pub(crate) event_stream: bool,
-    /// The client accepts a coded event stream, and the origin sends one if it is told so. What is
-    /// coded is nobody's to read, so that it need not differ.
+    /// The client accepts a compressed event stream, and the origin sends one if the proxy asks for
+    /// it. Nothing decompresses it, so the bytes are the same.
     pub(crate) coded: bool,
-    /// The body, if it is made of events.
+    /// The body, if it consists of events.
     pub(crate) events: Option<Stream>,
-    /// Trailer fields of chunked bodies, in both directions.
+    /// The number of trailer fields of chunked bodies, in both directions.
     pub(crate) trailers: usize,
-    /// Interim responses before the final one.
+    /// The number of interim responses before the final one.
     pub(crate) interims: u8,
-    /// The origin answers before it has read the request's body.
+    /// The origin responds before it has read the request's body.
     pub(crate) early: bool,
     pub(crate) mischief: Mischief,
-    /// All origins get up to that mischief.
+    /// True if all origins do this mischief.
     pub(crate) is_stubborn: bool,
-    /// How often origins still get up to their mischief: whoever asks again then is served as it
-    /// should be.
+    /// How many more times origins do the mischief. Later attempts are served properly.
     pub(crate) pranks: Cell<u8>,
-    /// Its client has a session, so that only one origin may be asked.
+    /// The client has a session, so only one origin may get the request.
     pub(crate) is_bound: Cell<bool>,
-    /// Its client's address.
+    /// The client's address.
     pub(crate) client: IpAddr,
 }
 
 impl Plan {
-    /// Bodies have at most `size_max` bytes.
+    /// Draws a plan. Bodies have at most `size_max` bytes.
     pub(crate) fn draw(rng: &mut Rng, id: usize, client: IpAddr, size_max: usize) -> Plan {
         let method = rng.pick(&["GET", "GET", "POST", "PUT", "HEAD"]);
         let has_body = matches!(method, "POST" | "PUT");
@@ -111,7 +110,7 @@ impl Plan {
         };
         let body_size = body.len();
         let mischief = if rng.chance(20) { draw_mischief(rng, body_size) } else { Mischief::None };
-        // Of what ends soon, some is stubborn.
+        // Mischief that ends quickly may be repeated.
         let soon = matches!(mischief, Mischief::Deaf | Mischief::Garbage | Mischief::Refusal(_));
         let is_stubborn = soon && !event_stream && id.is_multiple_of(2);
         Plan {
@@ -132,29 +131,29 @@ impl Plan {
             early: rng.chance(20),
             mischief,
             is_stubborn,
-            // Two origins, each on a used connection and on a fresh one.
+            // Twice for each of two origins: on a used connection and on a new one.
             pranks: Cell::new(if is_stubborn { 4 } else { 1 }),
             is_bound: Cell::new(false),
             client,
         }
     }
 
-    /// True when the request must not be sent twice (RFC 9110 section 9.2.2).
+    /// True if the request must not be sent twice (RFC 9110 section 9.2.2).
     pub(crate) fn once(&self) -> bool {
         self.method == "POST" || self.request.as_ref().is_some_and(|(_, body)| !body.is_empty())
     }
 
-    /// True when nothing of it may be asked for again once it has begun.
+    /// True if it is not an event stream, so a target may not get the request again.
     pub(crate) fn is_no_stream(&self) -> bool {
         !self.event_stream && self.events.is_none()
     }
 
-    /// True when a proxy may ask for what it broke off.
+    /// True if the proxy may ask for the rest after a cut.
     pub(crate) fn is_resumable(&self) -> bool {
         self.method == "GET" && self.events.as_ref().is_some_and(Stream::has_ids)
     }
 
-    /// [`bodiless`], if it goes as planned.
+    /// [`bodiless`] for the planned response.
     pub(crate) fn bodiless(&self) -> bool {
         bodiless(self.method, self.status)
     }
@@ -180,7 +179,7 @@ impl std::fmt::Debug for Plan {
     }
 }
 
-/// True when such a response has no body, whatever its fields say (RFC 9112 section 6.3, item 1).
+/// True if such a response has no body, whatever its fields say (RFC 9112 section 6.3, item 1).
 pub(crate) fn bodiless(method: &str, status: u16) -> bool {
     method == "HEAD" || matches!(status, 204 | 304)
 }
@@ -203,7 +202,7 @@ fn draw_mischief(rng: &mut Rng, body_size: usize) -> Mischief {
     }
 }
 
-/// Bytes of which each run says whose they are and where they belong.
+/// Bytes that contain their exchange, their kind and their offsets.
 fn tagged(id: usize, kind: char, size: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size + 16);
     while bytes.len() < size {

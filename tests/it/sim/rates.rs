@@ -1,26 +1,26 @@
-//! How fast requests may come.
+//! Limits on the rate of requests.
 
 use super::origin::Origin;
 use millstream::testing::rng::Rng;
 use millstream::testing::{Api, Tick};
 use std::collections::BTreeSet;
 
-/// A rate that so few requests come up to that it may refuse some of them.
+/// A limit so low that it may refuse some requests of a world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// How many may come at once.
+    /// How many requests may come at once.
     burst: u64,
-    /// The milliseconds from one to the next.
+    /// The milliseconds between requests.
     interval: u64,
 }
 
-/// Draws keys for an api. Nobody comes faster than the first ones.
+/// Draws keys for an api, and returns the low limits.
 pub(crate) fn draw(rng: &mut Rng, text: &mut String) -> Vec<Pace> {
     if !rng.chance(25) {
         return Vec::new();
     }
     let mut paces = Vec::new();
-    // All clients have addresses of one network.
+    // All clients have addresses in one network.
     for key in ["max_requests", "max_requests_per_ip"] {
         let (rate, pace) = rng.pick(&[
             ("", None),
@@ -39,17 +39,16 @@ pub(crate) fn draw(rng: &mut Rng, text: &mut String) -> Vec<Pace> {
     paces
 }
 
-/// True exactly when who asks for a subscription too fast is told to come back.
+/// True if a client that sends too many requests for subscriptions is told to reconnect.
 pub(crate) fn spares(api: &Api) -> bool {
     let rates = [api.clients.max_requests, api.clients.max_requests_per_ip];
     !api.streams.rates_are_errors && rates.iter().any(Option::is_some)
 }
 
-/// Judges how many requests have come to origins by now. Each counts once, however often it was
-/// sent.
+/// Judges how many requests have reached origins. Each counts once, however often it was sent.
 ///
 /// # Errors
-/// Too many.
+/// If there are too many.
 pub(crate) fn judge(paces: &[Pace], origins: &[Origin], now: Tick) -> Result<(), String> {
     if paces.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! How many connections there may be to each endpoint of the upstream.
+//! The limits on connections to each endpoint of the upstream.
 
 use super::plan::ADDRESSES;
 use millstream::Config;
@@ -8,11 +8,11 @@ use millstream::testing::sim::SimNet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long nothing waits that is served in the end.
+/// No request that is served waits this long.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// The connections of one event loop to one endpoint, and how many there may be: those that it had
-/// when the limit was lowered may stay.
+/// The connections of an event loop to an endpoint, and how many are allowed. If the limit is
+/// lowered, open connections may stay.
 #[derive(Clone)]
 struct Part {
     max: usize,
@@ -20,13 +20,13 @@ struct Part {
     open: usize,
 }
 
-/// The addresses of one endpoint, and the part of its connections that each event loop has.
+/// The addresses of an endpoint, and the share of its connections for each event loop.
 struct Endpoint {
     addresses: Vec<SocketAddr>,
     parts: Vec<Part>,
 }
 
-/// The endpoints, as long as somebody counts their connections.
+/// The endpoints, as long as their connections are counted.
 pub(crate) struct Room {
     endpoints: Vec<Endpoint>,
 }
@@ -38,13 +38,13 @@ pub(crate) fn draw(rng: &mut Rng) -> String {
     format!("max_upstream = {max}\nqueue_timeout = \"{timeout}\"\n")
 }
 
-/// True exactly when a request may wait for a connection in vain.
+/// True if a request may wait for a connection in vain.
 pub(crate) fn is_scarce(api: &Api) -> bool {
     api.max_upstream.is_some() && api.queue_timeout < PATIENCE
 }
 
 impl Room {
-    /// Nothing is open yet in any of so many event loops.
+    /// No connections yet, for this number of event loops.
     pub(crate) fn of(config: &Config, loops: usize) -> Room {
         let addresses = ADDRESSES.map(|address| address.parse().unwrap());
         let endpoints = addresses.chunks(addresses.len() / config.apis[0].targets.len());
@@ -54,7 +54,7 @@ impl Room {
         Room { endpoints: endpoints.map(of).collect() }
     }
 
-    /// Another configuration of the same api is served from now on.
+    /// Applies the limits of another configuration of the same api.
     pub(crate) fn change(&mut self, config: &Config) {
         for endpoint in &mut self.endpoints {
             let loops = endpoint.parts.len();
@@ -65,12 +65,12 @@ impl Room {
         }
     }
 
-    /// Nobody counts any more.
+    /// Stops counting.
     pub(crate) fn forget(&mut self) {
         self.endpoints.clear();
     }
 
-    /// No endpoint has more connections than it may.
+    /// Checks that no endpoint has more connections than allowed.
     pub(crate) fn judge(&mut self, net: &SimNet) -> Result<(), String> {
         for endpoint in &mut self.endpoints {
             for (index, part) in endpoint.parts.iter_mut().enumerate() {

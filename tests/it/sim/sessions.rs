@@ -1,5 +1,5 @@
-//! Sessions that an origin names in its responses, where the proxy is told to heed them: what a
-//! client sends with that name goes to that origin and to no other.
+//! Sessions named by an origin in its responses, if the proxy is configured to follow them:
+//! requests with that name go only to that origin.
 
 use super::message::Head;
 use millstream::testing::rng::Rng;
@@ -14,15 +14,15 @@ pub(crate) fn draw(rng: &mut Rng, text: &mut String) {
     }
 }
 
-/// The name of a session that the origin at this address names.
+/// Draws a session name for the origin at this address.
 pub(crate) fn name(address: usize, rng: &mut Rng) -> String {
     format!("{address}-{}", rng.below(1000))
 }
 
-/// Judges a request that has come to the origin at this address.
+/// Judges a request that has reached the origin at this address.
 ///
 /// # Errors
-/// It belongs to another one.
+/// If it belongs to the other one.
 pub(crate) fn judge(head: &Head, address: usize) -> Result<(), String> {
     match head.get("x-session") {
         Some(name) if !name.starts_with(&format!("{address}-")) => {

@@ -1,11 +1,11 @@
-//! Worlds of shared streams: clients that come together, lag, leave and come back with ids that are
-//! right, old or foreign, and an origin that breaks, ends, answers something else, or turns
-//! private.
+//! Worlds with shared streams: clients that arrive together, lag, leave, and reconnect with ids
+//! that are right, old or unknown, and an origin that resets, ends streams, sends other responses,
+//! or makes streams private.
 //!
-//! Each event says of which stream it is, its number there, and what the origin has seen of whoever
-//! asked. So a client knows that it has missed none and got none twice, that it got nothing that it
-//! would not have got by asking alone, and nothing that was meant for another. `SIM_SEED` and
-//! `SIM_SEEDS` are heeded as in the other worlds.
+//! Each event has its stream, its number there, and the fields of the request that the origin has
+//! received. So a client can check that no event is missing or repeated, and that it got only
+//! events that its own request would have got, and none that were meant for another. `SIM_SEED` and
+//! `SIM_SEEDS` are used as in the other worlds.
 
 mod viewer;
 
@@ -25,15 +25,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use viewer::Viewer;
 
-/// How long things happen, in milliseconds, and how long all is calm behind that.
+/// How long a world is busy, in milliseconds, and how long it is calm after that.
 const BUSY: u64 = 4000;
 const CALM: u64 = 30_000;
 
-/// Where clients speak TLS.
+/// The configuration for clients that use TLS.
 const TLS: &str = "listen = [\"127.0.0.1:8080\"]\nlisten_tls = [\"127.0.0.1:8443\"]\n";
 const CERTIFICATE: &str = "[[tls.certificate]]\ncertificate = \"a\"\nkey = \"b\"\n";
 
-/// How many names events have.
+/// The number of event names.
 const NAMES: u64 = 3;
 
 #[test]
@@ -73,18 +73,18 @@ const MIRROR: &str = include_str!("../../../src/proxy/sharing/mirror.rs");
 /// What is drawn once for a world.
 #[derive(Clone, Copy, Debug)]
 struct Terms {
-    /// Each so manieth event has an id.
+    /// One out of so many events has an id.
     ids: u64,
     resumes: bool,
-    /// The origin does nothing odd.
+    /// The origin behaves.
     kind: bool,
-    /// Who misses some is told.
+    /// Clients are told of gaps.
     tells: bool,
-    /// The events of a shared stream have ids of their own.
+    /// The events of a shared stream have ids of the log.
     own: bool,
-    /// Who joins may get some twice.
+    /// Clients that join may get some events twice.
     fresh: bool,
-    /// Who is too slow gets the last event of each name, and all names have room.
+    /// A slow client gets the last event of each name, and the log has room for all names.
     catches_up: bool,
 }
 
@@ -96,15 +96,15 @@ struct Play {
     published: [u64; 3],
     feeders: Vec<Feeder>,
     viewers: Vec<Viewer>,
-    /// Which viewer has seen what was meant for one.
+    /// The viewer that has seen each secret, which is meant for one.
     secrets: BTreeMap<u64, usize>,
     last_secret: u64,
     address: SocketAddr,
     /// When each event loop serves another configuration, and which.
     reloads: Vec<(u64, Config)>,
-    /// When it drains, if it does.
+    /// When the world drains, if it does.
     drains_at: Option<u64>,
-    /// Some clients share on other terms than others.
+    /// Some clients share under another configuration than others.
     is_apart: bool,
 }
 
@@ -114,7 +114,7 @@ struct Feeder {
     wire: Vec<u8>,
     unsent: Vec<u8>,
     stream: Option<usize>,
-    /// What it has seen of who asks.
+    /// The identity in the request that it received.
     who: String,
     is_shared: bool,
     next: u64,
@@ -130,12 +130,12 @@ impl Play {
         let faults = Faults { no_descriptor: 0, capacity, ..draw_faults(&mut rng) };
         let mut portions = draw_portions(&mut rng);
         portions.readers_per_turn = rng.size(1, 3);
-        // All that was missed has to come in the time of calm.
+        // Everything that was missed has to arrive in the calm time.
         portions.high_water = rng.pick(&[100, 1000, 8167]);
         portions.window_max = rng.pick(&[50, 3000, 65536]);
         let resume = rng.pick(&["false", "true", "\"always\""]);
         toy::begin();
-        // Of its own, so that it leaves the worlds as they were.
+        // A separate generator, so the other parts of a world do not depend on it.
         let is_secure = Rng::new(seed ^ 0x746c_7324).chance(30);
         let tells = rng.chance(60);
         let on_gap = rng.pick(
@@ -198,7 +198,7 @@ impl Play {
         }
     }
 
-    /// Lets the event loops serve another configuration whose time has come, or drain.
+    /// Lets event loops serve another configuration, or drain, when it is due.
     fn tell_loops(&mut self, step: u64) {
         if self.drains_at == Some(step) {
             let [window, answers] = [Duration::from_millis(step % 3000); 2];
@@ -249,7 +249,7 @@ impl Play {
         self.judge_the_end()
     }
 
-    /// Lets the origin do something.
+    /// Lets the origin act.
     fn feed(&mut self, is_busy: bool) -> Result<(), String> {
         while let Some(peer) = self.world.net().origin(self.address) {
             self.feeders.push(Feeder {
@@ -299,7 +299,7 @@ impl Play {
         Ok(())
     }
 
-    /// Answers a request, mostly with an event stream.
+    /// Responds to a request, usually with an event stream.
     fn answer(&mut self, index: usize, head: &Head, is_busy: bool) -> Result<(), String> {
         let path = head.first_line.split(' ').nth(1).unwrap_or_default();
         let stream = ["/a", "/b", "/c"].iter().position(|known| *known == path);
@@ -348,7 +348,7 @@ impl Play {
         Ok(())
     }
 
-    /// Sends what is new, and now and then breaks or ends.
+    /// Sends new events, and sometimes resets or ends the stream.
     fn send(&mut self, index: usize, is_busy: bool) {
         let feeder = &mut self.feeders[index];
         if let Some(stream) = feeder.stream.filter(|_| !feeder.ends) {
@@ -372,7 +372,7 @@ impl Play {
         }
     }
 
-    /// Lets each viewer do something.
+    /// Lets each viewer act.
     fn view(&mut self, is_busy: bool) -> Result<(), String> {
         for index in 0..self.viewers.len() {
             let Play { world, viewers, rng, published, terms, .. } = self;
@@ -416,7 +416,7 @@ impl Play {
         Ok(())
     }
 
-    /// All is calm: who is there has seen all, and when all have left nothing is left of them.
+    /// In the calm time all clients have seen everything, and after they have left nothing remains.
     fn judge_the_end(mut self) -> Result<(), String> {
         if self.drains_at.is_some() && !self.world.is_drained() {
             return Err("somebody outlives the drain".to_owned());
@@ -424,7 +424,8 @@ impl Play {
         for (index, viewer) in self.viewers.iter().enumerate() {
             let all = self.published[viewer.stream].checked_sub(1);
             let is_there = viewer.peer.is_some() && matches!(viewer.body, Some(Body::Chunked(_)));
-            // What came while the stream had broken is a gap, and nothing may have come since.
+            // Events sent while the stream was interrupted are a gap, and there may have been none
+            // since.
             let has_all = viewer.last == all || viewer.has_gap && !self.terms.kind;
             if is_there && viewer.last.is_some() && !has_all {
                 return Err(format!("viewer {index} has {:?} of {all:?}", viewer.last));
@@ -457,8 +458,8 @@ impl Play {
     }
 }
 
-/// A world with this configuration, of one event loop or several, when each of them serves another
-/// configuration, and when all of them drain.
+/// Creates a world with this configuration and one or several event loops, and draws when each of
+/// them serves another configuration, and when all drain.
 fn begin(
     (text, is_secure): (String, bool),
     seed: u64,
@@ -470,7 +471,7 @@ fn begin(
         config.tls.server = is_secure.then(|| toy::server(None));
         config
     };
-    // Of its own, so that it leaves the worlds as they were.
+    // A separate generator, so the other parts of a world do not depend on it.
     let mut fate = Rng::new(seed ^ 0x6c6f_6f70);
     let loops = fate.pick(&[1, 1, 2, 3, 4]);
     portions.crossing_max = fate.pick(&[1, 100, 2000, 65536]);
@@ -488,7 +489,7 @@ fn begin(
     (world, reloads, drains_at)
 }
 
-/// An event, in one of the ways in which it can be written.
+/// An event, in one of several notations.
 fn event(stream: usize, number: u64, who: &str, secret: u64, ids: u64) -> String {
     let end = ["\n", "\r\n", "\n"][stream];
     let id = if number.is_multiple_of(ids) { format!("id: {number}{end}") } else { String::new() };

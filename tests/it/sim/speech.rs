@@ -1,4 +1,4 @@
-//! What a client of a simulated world speaks, and what only those do that speak TLS.
+//! The protocol of a client in a simulated world, and what only clients with TLS do.
 
 use super::client::Client;
 use super::endless::Endless;
@@ -9,21 +9,21 @@ use millstream::testing::sim::{Heard, Peer, SimNet};
 use millstream::testing::{ListenerId, Tick};
 use std::net::IpAddr;
 
-/// What a client speaks.
+/// The protocol of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speech {
-    /// HTTP, where that is spoken.
+    /// HTTP at an HTTP listener.
     Http,
-    /// TLS, where that is spoken.
+    /// TLS at a TLS listener.
     Tls,
-    /// Anything but TLS, where that is spoken.
+    /// Plain HTTP at a TLS listener.
     NoTls,
 }
 
 impl Speech {
-    /// A client connects. None when the listener is closed.
+    /// Connects a client. None if the listener is closed.
     pub(crate) fn connect(self, net: &mut SimNet, from: IpAddr) -> Option<Peer> {
-        // Those of `millstream::testing::world::PORTS`.
+        // Listeners of `millstream::testing::world::PORTS`.
         let [http, tls] = [0, 3].map(ListenerId);
         match self {
             Speech::Http => net.client(http, Some(from)),
@@ -33,8 +33,8 @@ impl Speech {
     }
 }
 
-/// A client listens, and keeps what it has `heard`. True if it was anything. None if it was the
-/// end, upon which it leaves.
+/// Appends what a client receives to `heard`. True if there was anything. None at the end of the
+/// connection, which the client then closes.
 pub(crate) fn listen(
     net: &mut SimNet,
     peer: Peer,
@@ -56,29 +56,29 @@ pub(crate) fn listen(
     }
 }
 
-/// How a client leaves before it has got everything.
+/// How a client leaves before it has received everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaves {
     /// It closes the connection.
     Closing,
     /// It resets the connection.
     Resetting,
-    /// It ends its side, and does not say so before.
+    /// It shuts down its side without close_notify.
     Truncating,
-    /// It says that it ends its side, and no more.
+    /// It sends close_notify, and no more.
     Announcing,
-    /// It says so, and resets the connection.
+    /// It sends close_notify, and resets the connection.
     AnnouncingAndResetting,
 }
 
 impl Leaves {
-    /// One of the ways that only a client has that speaks TLS.
+    /// Draws one of the ways that exist only with TLS.
     pub(crate) fn secured(dice: &mut Rng) -> Leaves {
         let ways = [Leaves::Truncating, Leaves::Announcing, Leaves::AnnouncingAndResetting];
         dice.pick(&ways)
     }
 
-    /// The client leaves.
+    /// Lets the client leave.
     pub(crate) fn leave(self, net: &mut SimNet, peer: Peer) {
         match self {
             Leaves::Closing => net.leave(peer),
@@ -93,13 +93,13 @@ impl Leaves {
     }
 }
 
-/// What a client does to its records while it talks.
+/// What a client does to its TLS records.
 #[derive(Debug)]
 pub(crate) struct Records {
     dice: Rng,
-    /// How often it may still change its keys: so often that nobody minds.
+    /// How often it may still update its keys; no more often than is accepted.
     changes: u32,
-    /// True exactly when it puts something between them that is none.
+    /// True if it inserts invalid records.
     spoils: bool,
 }
 
@@ -108,12 +108,12 @@ impl Records {
         Records { dice: Rng::new(seed), changes: 8, spoils: false }
     }
 
-    /// Those of a client that means no good, if it does.
+    /// The same for a hostile client, which may insert invalid records.
     pub(crate) fn spoiled(self, spoils: bool) -> Records {
         Records { spoils, ..self }
     }
 
-    /// Does something to them, now and then.
+    /// Sometimes updates the keys or inserts an invalid record.
     pub(crate) fn act(&mut self, net: &mut SimNet, peer: Peer) {
         if self.changes > 0 && self.dice.chance(3) {
             self.changes -= 1;
@@ -125,7 +125,7 @@ impl Records {
     }
 }
 
-/// Has clients speak TLS, and some that mean no good not, although they are asked to.
+/// Makes clients use TLS, except for some hostile ones, which use plain HTTP at the TLS listener.
 pub(super) fn secure(
     seed: u64,
     clients: &mut [Client],

@@ -1,5 +1,5 @@
-//! A client that asks without TLS where that is wanted (`redirect_to_https`): it is owed the place
-//! to which it should have gone, and nothing of it goes further.
+//! A client without TLS that must be redirected (`redirect_to_https`): it must be told the right
+//! location, and its request must not go further.
 
 use super::message::Head;
 use super::speech::{Speech, listen};
@@ -9,7 +9,7 @@ use millstream::testing::sim::{Peer, SimNet};
 use millstream::testing::{Redirect, Tick};
 use std::net::IpAddr;
 
-/// The hosts that are asked for, as they stand in the field and as they should come back.
+/// The hosts in requests, as sent and as expected in the location.
 const HOSTS: [(&str, &str); 4] = [
     ("a.example", "a.example"),
     ("b.example:8080", "b.example"),
@@ -17,32 +17,32 @@ const HOSTS: [(&str, &str); 4] = [
     ("[2001:db8::1]:8080", "[2001:db8::1]"),
 ];
 
-/// The paths and queries that are asked for.
+/// The paths and queries in requests.
 const TARGETS: [&str; 5] = ["/", "/0", "/1?a=b&c=%20", "/a%20b/c", "/?https://other.example"];
 
-/// The statuses by which the proxy may refuse anybody.
+/// The statuses with which the proxy may refuse any client.
 const REFUSALS: [&str; 2] = ["408", "503"];
 
-/// One client with one connection.
+/// A client with a connection.
 #[derive(Debug)]
 pub(crate) struct Stray {
     rng: Rng,
-    /// Nobody else has it.
+    /// Its unique address.
     pub(crate) address: IpAddr,
-    /// All that it has sent.
+    /// Everything that it has sent.
     pub(crate) sent: Vec<u8>,
     peer: Option<Peer>,
     starts_at: Tick,
     unsent: Vec<u8>,
     heard: Vec<u8>,
-    /// Where it should have gone.
+    /// The location that it must be told.
     location: String,
     gone: bool,
 }
 
-/// Those of a world with this configuration.
+/// The strays of a world with this configuration.
 pub(super) fn draw(seed: u64, config: &Config) -> Vec<Stray> {
-    // Of their own, so that they leave the worlds as they were.
+    // A separate generator, so the other parts of a world do not depend on it.
     let mut dice = Rng::new(seed ^ 0x7374_7261);
     let redirect = config.server.redirect_to_https.as_ref();
     let some = if redirect.is_some() { dice.below(4) } else { 0 };
@@ -53,7 +53,7 @@ pub(super) fn draw(seed: u64, config: &Config) -> Vec<Stray> {
 }
 
 impl Stray {
-    /// The client of this number, in a world with this redirection.
+    /// Draws the client of this number, in a world with this redirection.
     fn draw(number: u64, redirect: &Redirect, rng: &mut Rng) -> Stray {
         let (host, asked) = rng.pick(&HOSTS);
         let (method, target) = (rng.pick(&["GET", "HEAD", "POST"]), rng.pick(&TARGETS));
@@ -62,7 +62,7 @@ impl Stray {
         let request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lie}{length}\r\n");
         let origin = match redirect {
             Redirect::To(origin) => origin.clone(),
-            // The port is that of `draft::draw_secured`.
+            // The port is that in `draft::draw_secured`.
             Redirect::HostAsked => format!("https://{asked}:8443"),
         };
         Stray {
@@ -78,7 +78,7 @@ impl Stray {
         }
     }
 
-    /// True when it did anything.
+    /// Returns true if it did anything.
     pub(crate) fn act(&mut self, net: &mut SimNet, now: Tick) -> bool {
         if self.gone || now < self.starts_at {
             return false;
@@ -96,15 +96,15 @@ impl Stray {
         heard.unwrap_or(true) || sent > 0
     }
 
-    /// When it acts by itself.
+    /// When it will act by itself.
     pub(crate) fn next(&self, now: Tick) -> Tick {
         if self.gone || self.starts_at <= now { Tick::NEVER } else { self.starts_at }
     }
 
-    /// Whether it was told where to go. `owed`: nothing in the world kept it from that.
+    /// Checks that it was told where to go. `owed` says that nothing in the world prevents that.
     ///
     /// # Errors
-    /// What it was told instead.
+    /// If it was told something else.
     pub(crate) fn judge(&self, owed: bool) -> Result<(), String> {
         let Some(head) = Head::parse(&self.heard)? else {
             return if owed { Err("a stray was told nothing".to_owned()) } else { Ok(()) };

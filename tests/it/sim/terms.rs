@@ -1,4 +1,4 @@
-//! What may be demanded of a world, which its configuration and its faults decide.
+//! What must be true of a world, which depends on its configuration and its faults.
 
 use super::auth;
 use super::loss::Loss;
@@ -9,62 +9,62 @@ use millstream::Config;
 use millstream::testing::{Compression, Failed, OnOutage, Resume, RetryOn, StreamKind};
 use std::time::Duration;
 
-/// What may be demanded of a world.
+/// What must be true of a world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    /// True exactly when nothing in it keeps an honest exchange from its end.
+    /// True if nothing in the world prevents a valid request from being served completely.
     pub(crate) kind: bool,
-    /// True exactly when an idle connection is never closed under a client that takes its time.
+    /// True if an idle connection is never closed before a client uses it again.
     pub(crate) patient: bool,
-    /// True exactly when upstream connections are reused. Then one may die with a request on it
+    /// True if upstream connections are reused. One of them may then be closed with a request on it
     /// that cannot be sent twice.
     pub(crate) pooling: bool,
-    /// True exactly when the proxy may end subscriptions that could go on.
+    /// True if the proxy may end subscriptions early.
     pub(crate) ends: bool,
-    /// True exactly when it may end answers that could.
+    /// True if the proxy may end answers early.
     pub(crate) ends_answers: bool,
-    /// What all its event streams are, if the method does not tell.
+    /// The kind of all event streams, unless it depends on the method.
     pub(crate) streams_are: Option<StreamKind>,
-    /// True exactly when it drains, and so may turn clients away.
+    /// True if the world drains, so clients may be refused.
     pub(crate) drains: bool,
-    /// True exactly when it drains so late that nobody is turned away on a new connection.
+    /// True if it drains so late that no new connection is refused.
     pub(crate) awaits_all: bool,
-    /// True exactly when it asks for the rest of event streams that broke.
+    /// True if the proxy resumes interrupted event streams.
     pub(crate) resumes: bool,
-    /// True exactly when it spares who asks for an event stream the errors of an outage.
+    /// True if requests for event streams do not get the errors of an outage.
     pub(crate) spares: bool,
-    /// True exactly when it may answer before the origin.
+    /// True if the proxy may respond before the origin.
     pub(crate) early: bool,
-    /// True exactly when a client that an origin knows goes to that origin.
+    /// True if clients with a session go to its origin.
     pub(crate) heeds_sessions: bool,
-    /// True exactly when there may be fewer streams than are asked for.
+    /// True if there may be fewer streams than are requested.
     pub(crate) scarce: bool,
-    /// True exactly when a request may have to wait for a connection.
+    /// True if a request may have to wait for a connection.
     pub(crate) queues: bool,
-    /// True exactly when the api, or its key, is taken away.
+    /// True if the api or its key is removed.
     pub(crate) loses: bool,
-    /// Who is asked which requests may come in, if somebody is.
+    /// The rules of the auth server, if there is one.
     pub(crate) auth: Option<auth::Rules>,
-    /// After which failures of an origin the other one is asked, if there is one.
+    /// The failures of an origin after which the other one is tried, if there is one.
     pub(crate) retries: Option<RetryOn>,
-    /// True exactly when every origin can be connected to.
+    /// True if every origin accepts connections.
     pub(crate) reachable: bool,
-    /// True exactly when an origin is passed over only because it has failed its checks, which fail
-    /// only where the origin says so.
+    /// True if an origin is passed over only because it has failed its checks, which fail only if
+    /// the origin says so.
     pub(crate) checks_decide: bool,
-    /// True exactly when its origins speak TLS.
+    /// True if origins use TLS.
     pub(crate) secured: bool,
-    /// Its `max_event_bytes`; 0 if shorter events may be passed on unfinished, too.
+    /// Its `max_event_bytes`; 0 if even shorter events may be relayed incomplete.
     pub(crate) event_max: usize,
-    /// True exactly when the origin may be asked for a coded event stream.
+    /// True if the proxy may ask the origin for a compressed event stream.
     pub(crate) passes: bool,
     /// Its heartbeats; empty if they are comments.
     pub(crate) heartbeat: &'static str,
-    /// The event in front of the end of an answer that the proxy ends; empty if there is none.
+    /// The event inserted before an answer is cut; empty if there is none.
     pub(crate) end: &'static str,
 }
 
-/// The events of ours that may come.
+/// The events that the proxy may insert.
 pub(crate) const HEARTBEAT: &str = "event: ping\ndata: {}\n\n";
 pub(crate) const END: &str = "event: end\ndata: early\n\n";
 
@@ -101,7 +101,7 @@ impl Terms {
         }
     }
 
-    /// Notes who else decides what comes in, and what is taken away.
+    /// Adds the terms of an auth server, a loss, and limits on rates.
     pub(crate) fn expect(
         &mut self,
         auth: Option<auth::Rules>,
@@ -113,12 +113,13 @@ impl Terms {
         self.scarce |= !paces.is_empty();
         (self.loses, self.ends_answers) = (loss.is_some(), loss.is_some());
         self.ends |= loss.is_some();
-        // Who is answered by an upstream that is gone is not known to the next.
+        // A session of the lost upstream is unknown to the next.
         self.heeds_sessions &= loss.is_none();
     }
 
-    /// Notes that so little can be held that events are passed on unfinished, and that what was
-    /// asked about a client may not be kept. Who cannot be asked about again has to come again.
+    /// Adds the terms of a low limit on held bytes: events may be relayed incomplete, and the
+    /// subrequest of a client may not be kept. A client that cannot be checked again must
+    /// reconnect.
     pub(crate) fn hold_little(&mut self, auth: Option<auth::Rules>) {
         self.event_max = 0;
         let asks_again = auth.is_some_and(|rules| rules.recheck.is_some());
@@ -126,20 +127,20 @@ impl Terms {
         self.ends_answers |= asks_again;
     }
 
-    /// True when an event stream that comes of a plan is a subscription.
+    /// True if an event stream for this plan is a subscription.
     pub(crate) fn subscribes(self, plan: &Plan) -> bool {
         self.streams_are.map_or(plan.method == "GET", |kind| kind == StreamKind::Subscription)
     }
 
-    /// Notes whether the first origin can be connected to.
+    /// Notes whether the first origin accepts connections.
     pub(crate) fn note_reachable(&mut self, reachable: bool) {
         self.reachable = reachable;
         let goes_on = self.retries.is_none_or(|retries| retries.has(Failed::Connect));
         self.kind &= reachable || goes_on;
     }
 
-    /// True exactly when the other origin must have been asked after what the first one did. The
-    /// request has nothing that might have been forgotten.
+    /// True if the other origin must have been tried after the first one failed. The request has no
+    /// body that might not have been kept.
     pub(crate) fn recovers(self, plan: &Plan) -> bool {
         let failed = match plan.mischief {
             Mischief::Silent => Failed::Timeout,

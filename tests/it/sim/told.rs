@@ -1,9 +1,9 @@
-//! What the access log tells of clients, against what they have sent: the target in a line is a
-//! word of the client whose address stands there. Each client has an address of its own.
+//! Compares what the access log says about clients with what they have sent: the target in a line
+//! must be a word sent by the client whose address the line has. Each client has a unique address.
 
 use std::collections::BTreeMap;
 
-/// What each client has sent, by its address as the access log writes it.
+/// Everything that each client has sent, by its address in the notation of the access log.
 #[derive(Debug, Default)]
 pub(crate) struct Sent<'a>(BTreeMap<String, &'a [u8]>);
 
@@ -16,7 +16,7 @@ impl<'a> Sent<'a> {
     /// Compares the lines of the access log with what was sent.
     ///
     /// # Errors
-    /// The first line that tells what its client did not send.
+    /// If a line has something that its client did not send.
     pub(crate) fn judge(&self, access: &str) -> Result<(), String> {
         for line in access.lines() {
             let sent = self.0.get(value(line, "client").0).ok_or(format!("nobody's: {line}"))?;
@@ -29,15 +29,15 @@ impl<'a> Sent<'a> {
     }
 }
 
-/// True exactly when this is a word of what was sent, or, of one that was cut, the beginning.
+/// True if this is a word in `sent`, or, if it was truncated, the beginning of one.
 fn has_word(sent: &[u8], word: &str, cut: bool) -> bool {
     let is_end = |byte: &u8| byte.is_ascii_whitespace();
     let mut words = sent.split(is_end);
     words.any(|sent| sent == word.as_bytes() || cut && sent.starts_with(word.as_bytes()))
 }
 
-/// A field's value as it was sent, and whether it was cut: at the first character that is escaped,
-/// or because it was too long.
+/// A field's value as it was sent, and whether it was truncated: at the first escaped character, or
+/// because of its length.
 fn value<'l>(line: &'l str, name: &str) -> (&'l str, bool) {
     let rest = line.split_once(&format!(" {name}=")).map_or("", |(_, rest)| rest);
     let word = match rest.strip_prefix('"') {

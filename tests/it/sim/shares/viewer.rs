@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// A client, with one connection after the other.
+/// A client with one connection at a time.
 pub(super) struct Viewer {
     address: IpAddr,
     speech: Speech,
@@ -29,11 +29,11 @@ pub(super) struct Viewer {
     expects: Option<u64>,
     seen: usize,
     pub(super) last: Option<u64>,
-    /// The last event with an id, and that.
+    /// The number and the id of the last event with an id.
     last_id: Option<(u64, String)>,
-    /// The last id of a log's own.
+    /// The last id of the log.
     own_id: Option<(String, u64)>,
-    /// It was told that it has missed some, and has not caught up since.
+    /// It was told of a gap, and has not caught up since.
     pub(super) has_gap: bool,
     /// The number of the first event, and of the last one of each name.
     first: Option<u64>,
@@ -83,7 +83,7 @@ impl Viewer {
         }
     }
 
-    /// Asks for its stream, as if it had seen this or that.
+    /// Requests its stream, with one of several last ids.
     pub(super) fn come(
         &mut self,
         world: &mut World,
@@ -95,7 +95,7 @@ impl Viewer {
         let plain = |id: u64| (id, id.to_string());
         let id = match rng.below(10) {
             0..6 => self.last_id.clone(),
-            // Only an event with an id can be asked for.
+            // Only events with an id can be resumed from.
             6 => Some(rng.below(published[self.stream].max(1)))
                 .filter(|id| id.is_multiple_of(terms.ids))
                 .map(plain),
@@ -129,7 +129,7 @@ impl Viewer {
         self.comes_at = now.after(Duration::from_millis(rng.below(400)));
     }
 
-    /// Checks that the ids of a log's own count its events.
+    /// Checks that the ids of the log count its events.
     fn judge_own_id(&mut self, own: Option<&(String, u64)>, terms: Terms) -> Result<(), String> {
         let Some((epoch, number)) = own else { return Ok(()) };
         if let Some((former, last)) = &self.own_id {
@@ -142,7 +142,7 @@ impl Viewer {
         Ok(())
     }
 
-    /// Checks that it has seen the last event of each name that it could.
+    /// Checks that it has seen the last event of each name, as far as it could.
     pub(super) fn judge_names(&self, published: u64) -> Result<(), String> {
         for number in published.saturating_sub(NAMES)..published {
             let seen = self.last_of.get(&(number % NAMES)).copied();
@@ -153,7 +153,8 @@ impl Viewer {
         Ok(())
     }
 
-    /// Reads what has come, of so many events. Returns the secrets that it has seen.
+    /// Reads what has arrived, with `published` events so far. Returns the secrets that it has
+    /// seen.
     pub(super) fn read(&mut self, published: u64, terms: Terms) -> Result<Vec<u64>, String> {
         if self.body.is_none()
             && let Some(head) = Head::parse(&self.wire)?
@@ -189,13 +190,14 @@ impl Viewer {
             if stream != self.stream || who != self.who {
                 return Err(format!("{data:?} to {} of {}", self.who, self.stream));
             }
-            // What had no id of its own comes again where a stream is resumed.
+            // Events without an id of the upstream's are repeated when a stream is resumed.
             let again = terms.resumes && number > 0 && (number - 1).is_multiple_of(terms.ids);
             let follows = match (self.last, self.expects) {
                 (Some(last), _) if terms.fresh && number <= last => true,
                 (Some(last), _) if self.has_gap && number > last => true,
                 (Some(last), _) => number == last + 1 || again && number <= last && terms.ids > 1,
-                // Twice, because the upstream can be asked only behind what has an id of its own.
+                // They are repeated because the upstream can resume only after an event with its
+                // own id.
                 (None, Some(expected)) if terms.own && number < expected => {
                     number > 0 && (number - 1).is_multiple_of(terms.ids)
                 }
@@ -211,7 +213,7 @@ impl Viewer {
             self.last = Some(number);
             self.first = self.first.or(self.last);
             self.last_of.insert(number % NAMES, number);
-            // Further gaps are told.
+            // Later gaps are announced again.
             self.has_gap &= number + 1 < published;
             if own.is_some() || number.is_multiple_of(terms.ids) {
                 self.last_id = Some((number, id));
