@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """The live page in a real browser: admin.py PROGRAM [SCREENSHOT.png]
 
-Chromium, without a window, is driven over its own protocol (--remote-debugging-pipe); it needs
-nothing but Python's standard library. The page must show what happens, end a stream when it is told
-to, ask nobody else for anything, and have no word on its console. Of each kind of trouble
-(situations.py) its first line must say which api and which target has it, at 1280 and at 390
-pixels; with SCREENSHOT.png, each is seen in SCREENSHOT-NAME-WIDTH.png. Exit status: 0, 1 when
-something is wrong, 77 when there is no Chromium.
+Chromium runs without a window, and is controlled by its own protocol (--remote-debugging-pipe);
+only Python's standard library is needed. The page must show what happens, end a stream when told
+to, send requests only to the proxy, and print nothing to its console. For each kind of trouble
+(situations.py) its first line must say which api and which target has it, at widths of 1280 and 390
+pixels; with SCREENSHOT.png, each is saved as SCREENSHOT-NAME-WIDTH.png. Exit status: 0; 1 if
+something is wrong; 77 if there is no Chromium.
 """
 
 import base64
@@ -24,19 +24,19 @@ from urllib.parse import urlparse
 
 from situations import SITUATIONS
 
-PATIENCE = 20  # seconds: after this long, what was waited for is not coming
+PATIENCE = 20  # the timeout of every wait, in seconds
 NAMES = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 
 
 class Browser:
-    """A Chromium that has one page open. Messages are JSON with a zero byte behind."""
+    """A Chromium with one open page. Messages are JSON, each terminated by a zero byte."""
 
     def __init__(self, path, folder):
         to_browser, self.ours = os.pipe()
         self.theirs, from_browser = os.pipe()
 
         def as_three_and_four():
-            # The two may be in each other's way: first to places that are free for certain.
+            # Either may be the other's target, so both are moved to unused numbers first.
             high = [os.dup2(fd, 60 + n) for n, fd in enumerate([to_browser, from_browser])]
             for fd, name in zip(high, [3, 4]):
                 os.dup2(fd, name)
@@ -72,7 +72,7 @@ class Browser:
         return json.loads(message)
 
     def ask(self, method, **params):
-        """Has the browser do something. What happens meanwhile is kept."""
+        """Sends a command and returns its result. Events that arrive meanwhile are kept."""
         self.last += 1
         message = {"id": self.last, "method": method, "params": params}
         if self.session:
@@ -89,7 +89,7 @@ class Browser:
                 self.events.append((answer["method"], answer["params"]))
 
     def value(self, expression):
-        """What an expression is on the page."""
+        """The value of an expression on the page."""
         result = self.ask("Runtime.evaluate", expression=expression, awaitPromise=True,
                           returnByValue=True)
         if "exceptionDetails" in result:
@@ -97,7 +97,7 @@ class Browser:
         return result["result"].get("value")
 
     def wait(self, condition):
-        """Waits until something is true on the page."""
+        """Waits until a condition is true on the page."""
         script = """new Promise((done) => {
             const end = Date.now() + %d, look = () => (%s) ? done(true)
                 : Date.now() > end ? done(false) : setTimeout(look, 50);
@@ -123,7 +123,7 @@ class Browser:
 
 
 class Program:
-    """A running millstream, and what it has said in its first lines."""
+    """A running millstream, with the lines that it printed at its start."""
 
     def __init__(self, program, folder, name, config):
         path = os.path.join(folder, name)
@@ -143,7 +143,7 @@ class Program:
 
 
 def follow(address):
-    """The client of an event stream."""
+    """Opens an event stream."""
     host, port = address.rsplit(":", 1)
     client = socket.create_connection((host, int(port)), PATIENCE)
     client.sendall(b"GET /sse/events/?n=%26 HTTP/1.1\r\nHost: a.example\r\n"
@@ -153,7 +153,7 @@ def follow(address):
 
 
 def echo():
-    """A server that switches protocols, and then sends back what it gets. Its address."""
+    """Starts a server that switches protocols and echoes. Returns its address."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -170,7 +170,7 @@ def echo():
 
 
 def tunnel(address):
-    """The client of a tunnel through which three bytes have gone, and come back."""
+    """Opens a tunnel, and sends three bytes through it and back."""
     host, port = address.rsplit(":", 1)
     client = socket.create_connection((host, int(port)), PATIENCE)
     client.sendall(b"GET /echo HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\n"
@@ -182,7 +182,7 @@ def tunnel(address):
 
 
 def rest_of(client):
-    """Everything until the stream has ended in an orderly way."""
+    """Reads until the stream has ended properly."""
     got = b""
     while not got.endswith(b"0\r\n\r\n"):
         more = client.recv(4096)
@@ -196,14 +196,14 @@ def judge(browser, url, client, tunnel, screenshot):
     browser.wait("document.querySelectorAll('#streams tbody tr').length === 4")
     text = "document.querySelector('%s').textContent"
     browser.wait(text % "#headline" + " === '3 streams and 1 tunnel open, none in trouble.'")
-    # Numbers that only a running stream can have brought about.
+    # Numbers that appear only with a running stream.
     browser.wait("/^[1-9]/.test(document.querySelector('#plots output').textContent)")
     browser.wait("[...document.querySelectorAll('#plots output')].filter((o) => "
                  "/^[0-9.]*[1-9]/.test(o.textContent)).length >= 3")
     browser.wait(text % "#link" + " === 'live'")
     browser.wait("/clock.*3/.test(" + text % "#apis tbody" + ")")
     browser.wait(text % "#streams tbody" + ".includes('/sse/events/?n=%26')")
-    # There is one worker, and nobody shares.
+    # There is one worker, and no stream is shared.
     assert browser.value("document.querySelector('#several').hidden")
     assert browser.value("document.querySelector('#sharing').hidden")
     if screenshot:
@@ -224,7 +224,7 @@ def judge(browser, url, client, tunnel, screenshot):
         pass
     browser.wait("document.querySelectorAll('#streams tbody tr').length === 3")
 
-    # The stream of the first client is the oldest; the page shows others first.
+    # The first client has the oldest stream; the page shows others first.
     browser.value("document.querySelector('#order').value = 'oldest';"
                   "document.querySelector('#order').dispatchEvent(new Event('change'))")
     oldest = browser.value("fetch('streams?limit=1').then((a) => a.json())")["streams"][0]["id"]
@@ -257,7 +257,7 @@ def judge_workers(browser, url):
     browser.wait(cells % ("#workers", 1) + ".reduce((all, n) => all + Number(n), 0) === 3")
     browser.wait(cells % ("#workers", 4) + ".every((busy) => /^[0-9]+%$/.test(busy))")
     browser.wait(cells % ("#workers", 5) + ".join() === 'turns,turns'")
-    # They are one stream, which an operator finds above the list of all, however long that is.
+    # They share one stream, which is shown above the list, however long that is.
     browser.wait(cells % ("#shared", 4) + ".join() === '3'")
     above = "document.querySelector('#shared').getBoundingClientRect().bottom"
     assert browser.value(f"{above} < document.querySelector('#list').getBoundingClientRect().top")
@@ -269,7 +269,7 @@ def judge_workers(browser, url):
 
 
 def assert_alone(browser, url):
-    """The page has asked nobody else, and no error has come up."""
+    """The page has sent requests only to the proxy, and there were no errors."""
     sent = [event["request"] for event in browser.happened("Network.requestWillBeSent")]
     ours = ("", urlparse(url).netloc)
     foreign = [request["url"] for request in sent if urlparse(request["url"]).netloc not in ours]
@@ -279,7 +279,7 @@ def assert_alone(browser, url):
 
 
 def diagnose(browser, situation, url, screenshot):
-    """Opens the page in the middle of some trouble: it must say what is wrong, and where."""
+    """Opens the page during trouble: it must say what is wrong, and where."""
     browser.events.clear()
     browser.ask("Page.navigate", url=url)
     browser.wait("document.readyState === 'complete' && document.querySelector('#headline')")

@@ -1,4 +1,4 @@
-"""A certificate of our own for every name under .test, and what tells Chromium to accept it."""
+"""A certificate for all names under .test, and how Chromium is told to accept it."""
 import base64, hashlib, ssl, subprocess
 
 
@@ -15,7 +15,7 @@ class Certificate:
         self.spki = base64.b64encode(hashlib.sha256(public).digest()).decode()
 
     def trust(self):
-        """For clients that are not browsers. A name like *.test is too short for OpenSSL."""
+        """For clients other than browsers. OpenSSL does not match a name as short as *.test."""
         context = ssl.create_default_context(cafile=self.file)
         context.check_hostname = False
         return context

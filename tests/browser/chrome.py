@@ -1,11 +1,11 @@
-"""A headless Chromium with a profile of its own, told what to show by its debugging port."""
+"""A headless Chromium with its own profile, controlled through its debugging port."""
 import contextlib, json, shutil, subprocess, tempfile, urllib.parse, urllib.request
 from pathlib import Path
 
 from waiting import within
 
-# Every name under .test is this machine, so that a page can have as many origins as it needs.
-# The rest keeps Chromium from asking the world for anything, and from slowing hidden pages.
+# All names under .test resolve to this host, so a page can have as many origins as it needs. The
+# other flags keep Chromium from sending requests of its own, and from throttling hidden pages.
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -15,7 +15,7 @@ FLAGS = [
 ]
 
 
-# The certificate that is accepted, if pages are to come by https.
+# The certificate to accept, if pages are served over https.
 certificate = None
 
 
@@ -34,7 +34,7 @@ class Chrome:
 
     @contextlib.contextmanager
     def page(self, url):
-        """A page, closed at the end, with whatever pages it opened itself."""
+        """Opens a page. At the end it is closed, with all pages that it has opened."""
         before = {tab["id"] for tab in json.loads(self.ask("GET", "list"))}
         self.ask("PUT", "new?" + urllib.parse.quote(url, safe=":/?="))
         try:

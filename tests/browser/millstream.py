@@ -1,4 +1,4 @@
-"""The proxy that is tried: started with some settings, ended at the end."""
+"""The proxy under test: started with some settings, and ended at the end."""
 import contextlib, os, signal, subprocess, tempfile
 from pathlib import Path
 
@@ -8,12 +8,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BINARY = Path(os.environ.get("MILLSTREAM", ROOT / "target/release/millstream"))
 
 
-# The certificate that it shows, if it is to speak TLS.
+# Its certificate, if it is to use TLS.
 certificate = None
 
 
 class Refused(Exception):
-    """It did not start: what it said."""
+    """It did not start. Its argument is what it printed."""
 
 
 class Millstream:
@@ -21,7 +21,7 @@ class Millstream:
         self.process, self.port, self.log = process, port, log
 
     def origin(self, host):
-        """What a page calls it by that name."""
+        """Its origin under this host name."""
         return f"{'https' if certificate else 'http'}://{host}:{self.port}"
 
     def drain(self):
@@ -63,7 +63,7 @@ def millstream(*apis, listen=0, server=(), drain=()):
         finally:
             process.terminate()
             if not within(1, lambda: process.poll() is not None):
-                process.terminate()  # the second one ends at once
+                process.terminate()  # a second signal ends it at once
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Streams that a browser must read through the proxy as it does without: bytes, cuts, ends."""
+"""Streams that a browser must read the same with and without the proxy: bytes, cuts, ends."""
 from chrome import chrome
 from millstream import millstream
 from stage import HEAD, Desk, stage
@@ -7,7 +7,7 @@ from waiting import within
 END = "id: last\nevent: named\ndata: end\n\n"
 UMLAUT = "data: wörds ☃\n\n".encode()
 
-# Each piece is a chunk and a write of its own.
+# Each piece is written as a chunk, in its own write.
 STREAMS = {
     "lf": ["data: a\ndata: b\n\n", "data: c\n\n"],
     "cr": ["data: a\rdata: b\r\r", "data: c\r\r"],
@@ -58,7 +58,7 @@ def run(report):
 
 
 def seen(browser, server, desk, origin, host, head, pieces, ending):
-    """What the page's log says of one stream, or of two if the first one ends."""
+    """The page's log of a stream, or of two if the first one ends."""
     with desk.page(browser, origin, [host]) as page:
         if not (stream := server.asked(page.target(0))):
             return "nothing was asked", []

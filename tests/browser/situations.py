@@ -1,4 +1,4 @@
-"""What an operator may find: a proxy whose api "prices" is in trouble, and what is said of it."""
+"""Situations that an operator may find: the api "prices" is in trouble, and the page says why."""
 
 import contextlib
 import socket
@@ -10,7 +10,7 @@ BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
 
 
 def serve(answer):
-    """A server that has each connection answered. Its address."""
+    """Starts a server that calls `answer` for each connection. Returns its address."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def one(conn):
@@ -29,7 +29,7 @@ def serve(answer):
 
 
 def nobody():
-    """An address at which nobody listens."""
+    """An address with no listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return "http://%s:%d" % listener.getsockname()
 
@@ -59,7 +59,7 @@ def break_off(conn, listener):
 
 
 def ask(address):
-    """A client, that is never closed here."""
+    """A client whose connection is not closed here."""
     client = socket.create_connection(address, 20)
     client.sendall(b"GET /prices HTTP/1.1\r\nHost: a.example\r\n"
                    b"Accept: text/event-stream\r\n\r\n")
@@ -68,8 +68,9 @@ def ask(address):
 
 class Situation:
     def __init__(self, name, target, verdict, says, state=None, again=False, settings="", level=2):
-        """`again`: the client asks all the time; it leaves its one stream open otherwise. `TARGET`
-        is the target in what is said, `N` a number, and `CLOCK` a time. `level` is how bad it is."""
+        """If `again`, the client sends requests all the time; otherwise it keeps one stream open.
+        In the texts `TARGET` is the target, `N` a number, and `CLOCK` a time. `level` is the
+        severity."""
         self.name, self.state, self.again, self.settings = name, state, again, settings
         self.url, self.level = target(), level
         expand = {"TARGET": self.url.replace(".", "[.]") + "/", "CLOCK": "[0-9]+:[0-9]+",

@@ -1,4 +1,4 @@
-"""A client that keeps every byte: what a browser is sent but does not tell its page."""
+"""A client that keeps every byte, to see what a browser receives but does not tell its page."""
 import contextlib, socket, threading
 
 import millstream
@@ -6,7 +6,7 @@ from waiting import within
 
 
 class Spy:
-    """One event stream; `text` is its body so far, `complete` whether it ended as a body should."""
+    """An event stream: `text` is its body so far, `complete` says whether that ended properly."""
 
     def __init__(self, port, target):
         self.raw = b""
@@ -44,7 +44,7 @@ class Spy:
         return sum(line.startswith(":") for line in self.text.split("\n"))
 
     def sees_comments(self, count, seconds=30):
-        """So many more comments than there are now."""
+        """Waits for this number of further comments."""
         before = self.comments()
         return within(seconds, lambda: self.comments() >= before + count)
 

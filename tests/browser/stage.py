@@ -1,4 +1,4 @@
-"""An event server that does exactly what it is told, and the page that says what a browser saw."""
+"""An event server controlled by the tests, and the page that reports what a browser received."""
 import contextlib, http.server, json, socket, struct, threading
 
 from waiting import within
@@ -8,7 +8,7 @@ HEAD = (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encodin
 
 
 class Stream:
-    """One request, and its answer while it lasts."""
+    """A request, and its response in progress."""
 
     def __init__(self, connection, head):
         self.connection = connection
@@ -29,7 +29,7 @@ class Stream:
         return self
 
     def left(self, seconds):
-        """Whether the client leaves in time."""
+        """Whether the client closes in time."""
         self.connection.settimeout(seconds)
         try:
             return self.connection.recv(1) == b""
@@ -44,7 +44,7 @@ class Stream:
         self.cut()
 
     def cut(self, reset=False):
-        """The connection ends here, whatever it was in the middle of, unless it has ended before."""
+        """Ends the connection here, even in the middle of something, unless it has ended before."""
         if self.connection.fileno() < 0:
             return
         if reset:
@@ -56,7 +56,7 @@ class Stream:
 
 
 class Stage:
-    """Its port is its own from the beginning; it listens only between up() and down()."""
+    """It has a fixed port, but listens only between up() and down()."""
 
     def __init__(self):
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -70,7 +70,7 @@ class Stage:
         return self
 
     def down(self):
-        """As if its process were killed."""
+        """Closes everything, as if the process were killed."""
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for stream in list(self.streams):
@@ -94,7 +94,7 @@ class Stage:
                 self.streams.append(Stream(connection, head.partition(b"\r\n\r\n")[0]))
 
     def asked(self, target, seconds=30, after=0):
-        """The next request for `target`, not counting the first `after` ones; or None."""
+        """The next request for `target` after the first `after` ones, or None."""
         def found():
             return [stream for stream in list(self.streams) if stream.target == target][after:]
         return found()[0] if within(seconds, found) else None
@@ -133,7 +133,7 @@ said.getAll('host').forEach((host, n) => {
 
 
 class Page:
-    """One page that is open; `log` is what it saw."""
+    """An open page; `log` is what it received."""
 
     def __init__(self, desk, run):
         self.desk, self.run, self.path = desk, run, f"/events/{run}-"
@@ -157,7 +157,7 @@ class Page:
 
 
 class Desk(http.server.ThreadingHTTPServer):
-    """Serves the page, and keeps what pages say of their EventSources."""
+    """Serves the page, and keeps what pages report about their EventSources."""
 
     daemon_threads = True
 
@@ -168,12 +168,13 @@ class Desk(http.server.ThreadingHTTPServer):
 
     @property
     def origin(self):
-        """The page's own, without a proxy."""
+        """The origin of the page itself, without a proxy."""
         return f"http://page.test:{self.server_port}"
 
     @contextlib.contextmanager
     def page(self, browser, origin, hosts, credentials=False):
-        """A page of that origin, with an EventSource for each host: an origin as well."""
+        """Opens a page at this origin, with an EventSource for each host, which is an origin,
+        too."""
         self.runs += 1
         page = Page(self, str(self.runs))
         query = "".join(f"&host={host}" for host in hosts)
@@ -182,7 +183,7 @@ class Desk(http.server.ThreadingHTTPServer):
             yield page
 
     def handle_error(self, *_):
-        """A page that is closed while it speaks is no error."""
+        """A page that is closed during a request is no error."""
 
 
 class DeskHandler(http.server.BaseHTTPRequestHandler):
@@ -202,7 +203,7 @@ class DeskHandler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def do_GET(self):
-        # Same-site hosts are other origins by their ports alone, and cookies do not tell ports apart.
+        # The hosts are same-site, so their ports make them other origins, but cookies ignore ports.
         self.say(PAGE, "text/html", "user=page; Path=/")
 
     def do_POST(self):

@@ -1,4 +1,4 @@
-"""What the proxy promises to browsers when upstreams come and go, and when it ends itself."""
+"""What the proxy promises browsers when upstreams stop and start, and when it ends itself."""
 import contextlib, re
 
 from chrome import chrome
@@ -11,7 +11,7 @@ CONNECTING, CLOSED = 0, 2
 
 
 class Wrong(Exception):
-    """A promise that was not kept."""
+    """A broken promise."""
 
 
 def must(condition, what, page=None):
@@ -20,7 +20,7 @@ def must(condition, what, page=None):
 
 
 class World:
-    """A browser, an event server, a page: what a story is told with."""
+    """What each story needs: a browser, an event server, a page."""
 
     def __init__(self, browser, desk, server):
         self.browser, self.desk, self.server = browser, desk, server
@@ -42,7 +42,7 @@ class World:
 
 
 def reads(page, expected, source=0, seconds=30):
-    """These are the messages, each once and in order."""
+    """The page gets exactly these messages, each once and in order."""
     within(seconds, lambda: len(page.data(source)) >= len(expected))
     must(page.data(source) == expected, f"{page.data(source)} instead of {expected}", page)
 
@@ -88,8 +88,8 @@ def outage_hold(world):
 
 
 def held_for_another_origin(world, credentials, then, reads_it):
-    """The page's origin differs from the proxy's: it reads what the server lets it read. Both are
-    asked by http, or both by https, or the page would be of another site and send no cookies."""
+    """The page's origin differs from the proxy's: it may read only what the server allows. Both use
+    http or both use https; otherwise the page would be cross-site and send no cookies."""
     with world.proxied('on_outage = "hold"') as proxy, millstream(("/", world.desk.url)) as another:
         def page():
             return world.desk.page(world.browser, origin, [proxy.origin("page.test")], credentials)
@@ -114,7 +114,7 @@ def held_for_another_origin(world, credentials, then, reads_it):
 
 
 def granting(origin, credentials=False):
-    """The head of a stream for pages of this origin."""
+    """The head of a stream that pages at this origin may read."""
     fields = f"Access-Control-Allow-Origin: {origin}\r\n"
     fields += "Access-Control-Allow-Credentials: true\r\n" * credentials
     return HEAD.replace(b"Access-Control-Allow-Origin: *\r\n", fields.encode())
@@ -140,7 +140,7 @@ def outage_hold_credentials_withdrawn(world):
 
 
 def resumed(world, interrupt):
-    """Broken twice, once in an event and once between two: the page sees nothing of it."""
+    """It breaks twice, once within an event and once between two: the page notices nothing."""
     with world.proxied("resume = true", 'heartbeat = "1s"') as proxy, world.page(proxy) as page:
         stream = world.asked(page).begin().send("id: 1\ndata: 1\n\nid: 2\ndata: 2\n\n")
         reads(page, ["1", "2"])
@@ -166,7 +166,7 @@ def resume_closed(world):
 
 
 def resume_absent(world):
-    """The server is away for as long as a heartbeat takes."""
+    """The server is down until a heartbeat is due."""
     def interrupt(world, proxy, stream):
         target = f"/events/spy{len(world.server.streams)}"
         spy = Spy(proxy.port, target)
@@ -181,7 +181,7 @@ def resume_absent(world):
 
 
 def restart(world):
-    """Without `resume` the break is seen, and the browser comes back by itself."""
+    """Without `resume` the page sees the break, and the browser reconnects."""
     with world.proxied() as proxy, world.page(proxy) as page:
         stream = world.asked(page).begin().send("retry: 100\nid: 1\ndata: 1\n\n")
         reads(page, ["1"])
@@ -194,7 +194,7 @@ def restart(world):
 
 
 def restart_slow(world):
-    """The server is away for longer than the browser waits; `retry` keeps it coming."""
+    """The server is down for longer than the browser waits; `retry` keeps it reconnecting."""
     soon = ['retry_min = "100ms"', 'retry_max = "500ms"']
     with world.proxied('on_outage = "retry"', drain=soon) as proxy, world.page(proxy) as page:
         world.asked(page).begin().send("retry: 100\nid: 1\ndata: 1\n\n")
@@ -213,7 +213,7 @@ def restart_slow(world):
 
 
 def heartbeats(world):
-    """They come, but never to a page, and never into an event."""
+    """They are sent, but the page does not see them, and none is within an event."""
     with world.proxied('heartbeat = "1s"') as proxy, world.page(proxy) as page:
         stream, spy, other = world.asked(page).begin(), *spies(world, proxy, 2)
         must(spy.sees_comments(3), f"no heartbeats: {spy.raw}")
@@ -241,7 +241,7 @@ def page_leaves(world):
 
 
 def spies(world, proxy, count):
-    """Clients that keep every byte, each with its stream begun."""
+    """Starts streams to clients that keep every byte."""
     made = [Spy(proxy.port, f"/events/spy{n}") for n in range(count)]
     for n in range(count):
         must(stream := world.server.asked(f"/events/spy{n}"), "a spy's request is lost")
@@ -250,12 +250,12 @@ def spies(world, proxy, count):
 
 
 def drain(world, count=20):
-    """Every stream is told when to come back, and is ended between two events: nothing is lost."""
+    """Every stream is told when to reconnect, and is ended between two events: nothing is lost."""
     old_one = dict(server=["reuse_port = true"],
                    drain=['window = "8s"', 'retry_min = "4s"', 'retry_max = "6s"'])
     with world.proxied(**old_one) as old:
         hosts = [old.origin(f"s{n}.test") for n in range(count)]
-        # The page does not come through the proxy that ends, or what it says might be lost with it.
+        # The page is not served by the proxy that ends, or its reports might be lost.
         with world.desk.page(world.browser, world.desk.origin, hosts) as page:
             watching = spies(world, old, count)
             streams = [world.asked(page, source=n).begin() for n in range(count)]
@@ -264,7 +264,7 @@ def drain(world, count=20):
                 stream.send("id: 1\ndata: whole\n\n")
             for n in range(count):
                 reads(page, ["whole"], n)
-            # SIGTERM finds every other stream in the middle of an event, which ends soon after.
+            # At SIGTERM every other stream is within an event, which ends soon after.
             for stream in streams[::2]:
                 stream.send("id: 2\ndata: two ")
             with world.proxied(listen=old.port, server=["reuse_port = true"]):
@@ -281,7 +281,8 @@ def drain(world, count=20):
 
 
 def drain_without_head(world):
-    """The server sends its head with the first event, which does not come: the page comes back."""
+    """The server's head would come with the first event, which does not come: the page
+    reconnects."""
     soon = ['window = "2s"', 'retry_min = "100ms"', 'retry_max = "500ms"']
     for settings in [], ['on_outage = "retry"']:
         shared = ["reuse_port = true"]
@@ -299,7 +300,7 @@ def drain_without_head(world):
 
 
 def drain_delayed(world):
-    """A page that is opened in the delay is served, and its stream ends as any other."""
+    """A page opened during the delay is served, and its stream ends like any other."""
     shared = ["reuse_port = true"]
     steps = ['delay = "3s"', 'window = "1s"', 'retry_min = "100ms"', 'retry_max = "500ms"']
     with world.proxied(server=shared, drain=steps) as old:
@@ -321,7 +322,7 @@ def come_back(world, page, count):
             stream.send("id: 2\ndata: two halves\n\n")
         stream.send("id: 3\ndata: after\n\n")
     for n in range(count):
-        # Where there was no half event, the second one is sent by the second stream.
+        # If there was no incomplete event, the new stream sends the second event.
         reads(page, ["whole", "two halves", "after"], n)
         states = [e["state"] for e in page.saw("error", n)]
         must(states == [CONNECTING], f"source {n}: errors in states {states}")

@@ -1,9 +1,9 @@
-"""How everything here waits: for a condition, with a deadline."""
+"""All waits here are for a condition, with a timeout."""
 import time
 
 
 def within(seconds, condition):
-    """True as soon as the condition is; false if it is not in time."""
+    """True as soon as the condition is true; false after the timeout."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""The web platform's own tests of EventSource: the same verdicts through the proxy as without."""
+"""The tests of EventSource in web-platform-tests: the same results with and without the proxy."""
 from chrome import chrome
 from millstream import millstream
 from waiting import within
@@ -29,13 +29,13 @@ def run(report, checkout):
 
 
 def verdicts(server, origin, paths):
-    """What a browser of its own says of each test: a verdict for each subtest."""
+    """The results of each test in a new browser, by subtest."""
     found = {}
     with chrome() as browser:
         for path in paths:
             server.results.clear()
             with browser.page(origin + path):
-                # The harness has time limits of its own; this is for a page that has none.
+                # The harness has its own timeouts; this one is for pages without any.
                 if not within(30, lambda: server.results):
                     found[path] = {"(the page)": "says nothing"}
                     continue
@@ -48,7 +48,7 @@ def verdicts(server, origin, paths):
 
 
 def without(origin, name):
-    """The name of a subtest, wherever it is run."""
+    """The name of a subtest without its origin and port."""
     port = origin.rpartition(":")[2]
     return name.replace(origin, "ORIGIN").replace(f":{port}/", ":PORT/")
 

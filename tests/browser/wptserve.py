@@ -1,7 +1,7 @@
-"""As much of the web-platform-tests' server as the tests of EventSource ask for.
+"""The part of web-platform-tests' server that the tests of EventSource need.
 
 It serves a checkout: files, the pages around .any.js and .window.js tests, and the Python
-resources, which are run as they are. What tests find comes back to /results.
+resources, which are run unchanged. Tests send their results to /results.
 """
 import html, http.cookies, http.server, json, mimetypes, re, sys, threading, types, urllib.parse
 from email.utils import formatdate
@@ -16,11 +16,11 @@ WINDOW = """<!doctype html><meta charset=utf-8>{meta}<title>{title}</title>
 <script src=/resources/testharnessreport.js></script>{scripts}<div id=log></div>{run}"""
 
 
-# --- What resources are handed --------------------------------------------------------------
+# --- What resources are given ---------------------------------------------------------------
 
 
 class Many(dict):
-    """A name's values: the first one, or a default."""
+    """The values of a name: the first one, or a default."""
 
     def first(self, name, *default):
         if name in self:
@@ -88,7 +88,7 @@ class Request:
 
 
 class Response:
-    """A whole answer, or one that a resource writes itself, bit by bit."""
+    """A complete response, or one that a resource writes itself, piece by piece."""
 
     def __init__(self, handler):
         self.handler, self.status, self.headers, self.content = handler, 200, Fields(), b""
@@ -107,7 +107,7 @@ class Response:
         return int(status) in (204, 304)
 
     def write_status_headers(self, length=None):
-        """Without a length the connection's end is the body's."""
+        """Without a length the body ends with the connection."""
         status = self.status if isinstance(self.status, tuple) else (self.status, None)
         self.handler.send_response(int(status[0]), status[1] and as_bytes(status[1]).decode())
         for name, value in self.headers.fields:
@@ -140,7 +140,7 @@ class Response:
 
 
 class Stash:
-    """What one request leaves for another."""
+    """Values that one request stores for another."""
 
     def __init__(self):
         self.lock, self.kept = threading.RLock(), {}
@@ -157,7 +157,7 @@ def as_bytes(text):
 
 
 def substitute(request, content):
-    """The templates that are used: {{headers[...]}}, {{GET[...]}}, {{host}}."""
+    """Expands the templates in use: {{headers[...]}}, {{GET[...]}}, {{host}}."""
     def value(match):
         kind, key = match[1], (match[2] or b"").strip(b"[]")
         if kind == b"headers":
@@ -171,7 +171,7 @@ def substitute(request, content):
 
 
 def pretend_wptserve():
-    """Resources import bits of wptserve; these are they."""
+    """Provides the parts of wptserve that resources import."""
     def sub(request, response):
         response.content = substitute(request, response.content)
     package = types.ModuleType("wptserve")
@@ -188,7 +188,7 @@ def pretend_wptserve():
 
 
 def meta(source):
-    """The // META: lines at a script's beginning."""
+    """The // META: lines at the beginning of a script."""
     found = Many()
     for line in source.read_text("utf-8").splitlines():
         if not (match := re.match(r"//\s*META:\s*(\w+)=(.*)", line)):
@@ -198,7 +198,7 @@ def meta(source):
 
 
 def scopes(source):
-    """Where a .any.js test is to run; service workers want an origin with TLS."""
+    """Where a .any.js test runs. Service workers are left out: they need an origin with TLS."""
     said = meta(source).first("global", "window,dedicatedworker").split(",")
     ways = {"window": ["html"], "dedicatedworker": ["worker.html"],
             "sharedworker": ["sharedworker.html"], "worker": ["worker.html", "sharedworker.html"]}
@@ -206,7 +206,7 @@ def scopes(source):
 
 
 def wrapped(root, path):
-    """The page or worker that a test's script is run by, or None."""
+    """The page or worker that runs a test's script, or None."""
     match = re.fullmatch(r"(.*?)\.(any|window|worker)\.((?:shared)?worker\.)?(html|js)", path)
     if not match:
         return None
@@ -304,4 +304,4 @@ class Server(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, *_):
-        """A page that leaves is no error; what a resource does wrong shows in its test."""
+        """A page that leaves is no error; failures of a resource show in its test."""

@@ -1,7 +1,7 @@
-"""An event server as people write them: three events to each GET, an echo to each POST.
+"""An ordinary event server: three events for each GET, an echo for each POST.
 
-It speaks the version of HTTP that its argument says, and says where. The events are compressed, each
-as soon as it is there, for those who accept that.
+Its argument is the version of HTTP to use. It prints its URL. If a client accepts it, each event is
+compressed and flushed at once.
 """
 
 import http.server
