@@ -1,21 +1,22 @@
-"""What curl asks, and how what it got is told so that two runs can be compared."""
+"""Requests with curl, and the output in a form in which two runs can be compared."""
 import hashlib, os, re, subprocess, tempfile
 from pathlib import Path
 
-# What a proxy may change, and what tells the time.
+# Fields that a proxy may change, and the date.
 OWN = {"connection", "keep-alive", "transfer-encoding", "date", "via", "x-accel-buffering"}
-# What it says of an event stream where the origin says nothing.
+# The field that the proxy adds to event streams without one.
 UNCACHED = b"cache-control: no-cache, no-transform"
 
 
 def without_comments(text):
-    """A stream without the comments that the proxy has put in between events."""
+    """A stream without the comments that the proxy inserts between events."""
     return re.sub(rb"(?m)^:\n\n?", b"", text)
 
 
 def curl(*words, stdin=None):
-    """Heads without what a proxy may change, their fields sorted; the bodies as a digest."""
-    # An origin is always asked in HTTP/1.1, and may say a length that it does not say to 1.0.
+    """The heads without fields that a proxy may change, sorted, and digests of the bodies."""
+    # The proxy always uses HTTP/1.1, for which an origin may send a length that HTTP/1.0 would not
+    # get.
     own = OWN | {"content-length"} if "-0" in words else OWN
     def client(base):
         with tempfile.NamedTemporaryFile(delete=False) as file:
@@ -34,7 +35,7 @@ def curl(*words, stdin=None):
                      for name, _, value in fields if name.lower().decode() not in own)]
         said = [word for word in said if word != UNCACHED]
         done.stdout = without_comments(done.stdout)
-        # nginx counts the boundaries of its multipart answers.
+        # nginx numbers the boundaries of its multipart responses.
         said = [re.sub(rb"\d{20}", b"BOUNDARY", word) for word in said]
         done.stdout = re.sub(rb"\b\d{20}\b", b"BOUNDARY", done.stdout)
         body = "%d bytes %s" % (len(done.stdout), hashlib.sha256(done.stdout).hexdigest()[:16])

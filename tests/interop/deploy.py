@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""A deploy in the middle of answers and subscriptions: nothing that looks complete is incomplete.
+"""A deploy during answers and subscriptions: whatever looks complete must be complete.
 
-    tests/interop/deploy.py [ANSWERS [SUBSCRIPTIONS]]      200 and 2,000 without
+    tests/interop/deploy.py [ANSWERS [SUBSCRIPTIONS]]      default: 200 and 2,000
 
-One process ends while another one, in its place, takes who comes back. Clients keep coming to the
-old one during its delay. Every answer is a number of events and a last one, so its client knows
-whether it has all; some take longer than `drain.answers`. A subscription counts up, from the id
-that its client came with.
+One process ends while another one serves reconnecting clients in its place. Clients keep connecting
+to the old one during its delay. Every answer is a number of events and a final one, so its client
+knows whether it is complete; some take longer than `drain.answers`. A subscription counts up from
+the id in its request.
 """
 import asyncio, json, resource, signal, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -42,7 +42,7 @@ async def serve(reader, writer):
 
 
 async def answer(writer, tenths):
-    """So many events, ten in a second, each in two pieces, and the last one."""
+    """This number of events, ten per second, each in two pieces, and the final one."""
     for n in range(tenths):
         writer.write(chunk(b"data: %d" % n))
         await asyncio.sleep(0.05)
@@ -73,11 +73,11 @@ async def read_head(reader):
 
 
 class Refused(Exception):
-    """A connection that was not served at all."""
+    """A connection was not served at all."""
 
 
 async def ask(port, request):
-    """What a response was: its head, its body, whether it was whole, and when it ended."""
+    """The head of a response, its body, whether it was complete, and when it ended."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request.encode())
@@ -104,7 +104,7 @@ async def ask(port, request):
 
 
 def events(body):
-    """The data of its whole events, what they are told, and whether there is half of one."""
+    """The data of complete events, the last value of each field, and whether one is incomplete."""
     data, told = [], {}
     *blocks, rest = body.split("\n\n")
     for block in blocks:
@@ -147,7 +147,7 @@ class Deploy:
             self.check(in_time, f"cut {after:.2f} s after the port closed")
 
     async def subscribes(self, last):
-        """Until it has had an event of the new process."""
+        """Follows the subscription until the new process has sent an event."""
         port, wait = self.ports[0], 0
         while True:
             await asyncio.sleep(wait)
@@ -171,7 +171,7 @@ class Deploy:
         self.moved += 1
 
     async def comes_late(self):
-        """One after the other, until the port is closed; each has to be served."""
+        """Sends requests one after the other until the port is closed; each must be served."""
         while True:
             request = "POST /answer/0 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
             try:
@@ -225,7 +225,7 @@ def start(folder, name, origin):
 
 
 async def deploy(answers, subscriptions, folder):
-    """What is wrong, one line for each, and what happened."""
+    """Runs it. Returns what is wrong, a line for each problem, and a summary."""
     origin = subprocess.Popen([sys.executable, __file__, "origin"], stdout=subprocess.PIPE)
     processes = [origin]
     try:
@@ -240,7 +240,8 @@ async def deploy(answers, subscriptions, folder):
             if n < subscriptions:
                 tasks.append(asyncio.create_task(run.subscribes(n)))
             if n < answers:
-                # From such as are over before the signal to such as can never be.
+                # Some answers end before the signal, some during the drain, and some cannot end in
+                # time.
                 tasks.append(asyncio.create_task(run.answers(first, 20 + n * 130 // answers)))
             if n % 50 == 0:
                 await asyncio.sleep(0.05)
@@ -274,7 +275,7 @@ async def origin():
 
 
 def trial(answers=200, subscriptions=2000):
-    """What is wrong with a deploy, in a few lines, or None; and what happened."""
+    """Returns what is wrong with a deploy, in a few lines, or None; and a summary."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="deploy-") as folder:

@@ -1,8 +1,8 @@
-"""Answers that the proxy ends early: in a drain, or because they stall, are silent, or the operator
-says so.
+"""Answers that the proxy ends early: in a drain, or because they stall, are silent, or an operator
+ends them.
 
-Each has the settings of its api, what else stands in the file, and what is done while the answer
-runs: a function of the process and the address of its admin listener.
+Each case has the settings of its api, other tables of the file, and what is done during the answer:
+a function of the process and the address of its admin listener.
 """
 import json, signal, urllib.request
 
@@ -12,7 +12,7 @@ ADMIN = ["[admin]", 'listen = "127.0.0.1:0"']
 
 
 def answers(admin):
-    """The answers that are open and have had all the events that there will be."""
+    """The open answers that have sent all of their events."""
     with urllib.request.urlopen(f"{admin}streams") as listed:
         streams = json.load(listed)["streams"]
     return [s for s in streams if s["kind"] == "answer" and s["events"] and s["idle_ms"] > 300]
@@ -38,7 +38,7 @@ ENDS = {
     "operator": ([], [], delete),
 }
 
-# What says in the protocol of each that an answer is not complete.
+# How an incomplete answer is indicated in each protocol.
 END_EVENTS = {
     "none": [],
     "openai": ['data: {"error": {"message": "cut", "type": "server_error", "code": "ended"}}'],

@@ -1,4 +1,4 @@
-"""Requests on a raw socket, and what came: the bytes as sent, and as http.client decodes them."""
+"""Requests on a raw socket, and their responses: the bytes as sent, and decoded by http.client."""
 import http.client, io, re, socket, sys
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from cases import OWN
 from odd import ODD
 from streams import STREAMS
 
-# What the proxy says of an event stream where the server says nothing.
+# The field that the proxy adds to event streams without one.
 UNCACHED = ("cache-control", "no-cache, no-transform")
-# What is asked of each server: a name, the request's first words, its fields, its body.
+# The requests to each server: a name, the method and target, the fields, the body.
 ASKED = {f"stream {name}": ("GET", f"/stream/{name}", {"Accept": "text/event-stream"}, b"")
          for name in STREAMS}
 ASKED |= {
@@ -20,7 +20,7 @@ ASKED |= {
     "post stream": ("POST", "/stream/tokens", {"Content-Type": "text/plain"}, b"hello"),
     "head stream": ("HEAD", "/stream/plain", {}, b""),
 }
-# What is asked of the server that sends odd things.
+# The requests to the server with unusual responses.
 ODDITIES = {f"odd {name}": ("GET", f"/odd/{name}", {}, b"") for name in ODD}
 
 
@@ -29,7 +29,7 @@ def what_is_asked(server):
 
 
 class Bytes:
-    """What http.client reads from, in place of a socket."""
+    """Takes the place of a socket for http.client."""
 
     def __init__(self, wire):
         self.wire = wire
@@ -39,7 +39,7 @@ class Bytes:
 
 
 def decode(wire, method):
-    """Status, fields, body; of one that breaks, http.client.IncompleteRead with what there is."""
+    """Status, fields, body. Raises http.client.IncompleteRead with the part of a truncated body."""
     response = http.client.HTTPResponse(Bytes(past_interim(wire)), method=method)
     response.begin()
     body = b""
@@ -48,7 +48,7 @@ def decode(wire, method):
             body += piece
     except http.client.IncompleteRead as error:
         raise http.client.IncompleteRead(body + error.partial) from error
-    # It does not see by itself that a length is not reached.
+    # It does not detect that a body is shorter than its length.
     if response.length:
         raise http.client.IncompleteRead(body, response.length)
     return response.status, response.getheaders(), body
@@ -61,7 +61,7 @@ def past_interim(wire):
 
 
 def ask(port, method, target, fields, body, version="1.1", close=True):
-    """The response as it was sent. The connection is told to end, so that its end says all."""
+    """The response as sent. The connection is closed after it, so everything can be read."""
     lines = [f"{method} {target} HTTP/{version}", "Host: a.example"]
     lines += [f"{name}: {value}" for name, value in fields.items()]
     lines += ["Connection: close"] if close else []
@@ -77,7 +77,7 @@ def ask(port, method, target, fields, body, version="1.1", close=True):
 
 
 def is_whole(wire, method):
-    """Whether this says by itself that it is complete; what ends with its connection never does."""
+    """Whether a response is known to be complete before its connection ends."""
     if b"\r\n\r\n" not in past_interim(wire):
         return False
     head = past_interim(wire).partition(b"\r\n\r\n")[0].lower()
@@ -95,31 +95,31 @@ def is_whole(wire, method):
 
 
 def told(port, what, **how):
-    """What a client gets: the status, the fields that a proxy may not change, the body."""
+    """What a client gets: the status, the fields that a proxy must not change, the body."""
     method, *request = (ASKED | ODDITIES)[what]
     try:
         status, fields, body = decode(ask(port, method, *request, **how), method)
-    # A reset may take with it what came before.
+    # A reset may discard what arrived before it.
     except (http.client.IncompleteRead, ConnectionResetError):
         return "cut", [], b""
     except (OSError, http.client.HTTPException, ValueError) as error:
         return repr(error), [], b""
     fields = sorted((name.lower(), value) for name, value in fields)
-    # A length beside the chunked coding does not count, and is not passed on.
+    # A length beside the chunked coding is ignored, and not forwarded.
     own = OWN | {"content-length"} if ("transfer-encoding", "chunked") in fields else OWN
     kept = [field for field in fields if field[0] not in own and field != UNCACHED]
-    # Odd heads do not go out as they came.
+    # Unusual heads are not forwarded unchanged.
     return status, [] if what in ODDITIES else kept, body
 
 
 def differences(direct, proxied, asked):
-    """What differs, for clients that end their connections, that keep them, and of HTTP/1.0."""
+    """Differences for clients that close connections, that keep them, and that use HTTP/1.0."""
     wrong = []
     for what in asked:
         expected = told(direct, what)
         for how in {}, {"close": False}, {"version": "1.0"}:
             got = told(proxied, what, **how)
-            # Some servers frame an answer by what has come of it so far: by chance.
+            # With some servers the framing depends on how much of a body is ready at the time.
             if got != expected and all(told(direct, what) != got for _ in range(5)):
                 wrong.append(f"{what} {how}:\n  direct  {expected}\n  proxied {got}")
     return "\n".join(wrong[:5])

@@ -1,11 +1,11 @@
-"""millstream where TLS is spoken: a certificate, who trusts it, and what OpenSSL says of it."""
+"""millstream with TLS: a certificate, clients that trust it, and trials with OpenSSL."""
 import contextlib, os, re, socket, ssl, subprocess
 
 NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 
 
 class Certificate:
-    """One of our own, for this machine."""
+    """A self-signed certificate for this host."""
 
     def __init__(self, folder):
         self.certificate, self.key = folder / "certificate.pem", folder / "key.pem"
@@ -15,27 +15,27 @@ class Certificate:
                        check=True, capture_output=True)
 
     def settings(self, *tls):
-        """What stands in front of the apis."""
+        """The settings before the apis."""
         return ['listen_tls = ["127.0.0.1:0"]', "[tls]", *tls, "[[tls.certificate]]",
                 f'certificate = "{self.certificate}"', f'key = "{self.key}"']
 
     def asking(self):
-        """Settings by which clients have to show it."""
+        """Settings that require it of clients."""
         return [f'client_ca = "{self.certificate}"', 'verify_client = "require"']
 
     def showing(self):
-        """Settings by which it is shown to targets, and expected of them."""
+        """Settings that use it for connections to targets, and require it of them."""
         return ["[api.upstream_tls]", f'ca_file = "{self.certificate}"',
                 f'certificate = "{self.certificate}"', f'key = "{self.key}"']
 
     def trusted(self):
-        """The environment in which clients trust it: curl, requests, OpenSSL and Go, Node."""
+        """The environment of clients that trust it: curl, requests, OpenSSL and Go, Node."""
         names = ["CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"]
         return {**os.environ, **dict.fromkeys(names, str(self.certificate))}
 
 
 def s_client(port, certificate, *words, said=b"GET /hello HTTP/1.0\r\n\r\n"):
-    """What openssl prints, and what the server has sent."""
+    """The output of openssl, including what the server sends."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile",
                certificate.certificate, "-verify_return_error", "-ign_eof", *words]
     if "-noservername" not in words:
@@ -46,7 +46,7 @@ def s_client(port, certificate, *words, said=b"GET /hello HTTP/1.0\r\n\r\n"):
 
 
 def serves(*words):
-    """It shakes hands, and answers."""
+    """The handshake succeeds, and a request is answered."""
     def trial(port, certificate, _):
         text = s_client(port, certificate, *words)
         return None if "HTTP/1.1 200 OK" in text else text[-1500:]
@@ -54,7 +54,7 @@ def serves(*words):
 
 
 def resumes(*words):
-    """A second connection goes on with what the first has agreed on."""
+    """A second connection resumes the session of the first."""
     def trial(port, certificate, folder):
         ticket = folder / "ticket.pem"
         s_client(port, certificate, *words, "-sess_out", ticket)
@@ -64,7 +64,7 @@ def resumes(*words):
 
 
 def refuses(*words, alert):
-    """It does not shake hands, and says why."""
+    """The handshake fails with this alert."""
     def trial(port, certificate, _):
         text = s_client(port, certificate, *words)
         return None if re.search(alert, text) else text[-1500:]
@@ -72,7 +72,7 @@ def refuses(*words, alert):
 
 
 def commanded(letter, shown, *words, goes_on):
-    """A command of openssl's between the handshake and the request."""
+    """Gives a command to openssl between the handshake and the request."""
     def trial(port, certificate, _):
         command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername",
                    "localhost", "-CAfile", str(certificate.certificate), *words]
@@ -85,7 +85,7 @@ def commanded(letter, shown, *words, goes_on):
                 said += more
             with contextlib.suppress(BrokenPipeError):
                 client.stdin.write(b"GET /hello HTTP/1.0\r\n\r\n")
-            # Its input stays open, so that it waits for the answer.
+            # The input stays open, because openssl would not wait for the response otherwise.
             said += client.stdout.read()
             is_right = shown in said and (b"HTTP/1.1 200 OK" in said) == goes_on
             return None if is_right else said[-1500:].decode("latin-1")
@@ -104,7 +104,7 @@ def connected(port, certificate, **settings):
 
 
 def ends_properly(port, certificate, _):
-    """A body that ends with its connection: the end is announced."""
+    """A body that ends with its connection is followed by close_notify."""
     with connected(port, certificate) as client:
         client.sendall(b"GET /chunks/20 HTTP/1.0\r\n\r\n")
         while client.recv(65536):
@@ -129,7 +129,7 @@ def large_records(port, certificate, _):
 
 
 def plain_http(port, _, __):
-    """Who speaks plain HTTP is told so, and reads it."""
+    """A client that sends plain HTTP gets a response that says so."""
     with socket.create_connection(("127.0.0.1", port), 20) as client:
         client.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
         got = b""

@@ -1,12 +1,12 @@
-"""What is more than one answer: much data, many clients, both directions at once, leftovers.
+"""Trials with more than one response: much data, many clients, both directions at once, leftovers.
 
-Each takes the address to ask and, if it is millstream's, its process, and returns what is wrong.
+Each takes an address and, if it is that of millstream, its process. It returns what is wrong.
 """
 import hashlib, http.client, os, socket, subprocess, threading, time
 from pathlib import Path
 
 def within(seconds, condition):
-    """True as soon as the condition is; false if it is not in time."""
+    """True as soon as the condition is true; false after the timeout."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -51,7 +51,7 @@ def connect(base):
 
 
 def crowd(base, process, clients=200, each=20):
-    """Keep-alive clients all at once, each asking for bodies of its own length."""
+    """Many keep-alive clients at once, each with bodies of its own length."""
     wrong = []
 
     def client(number):
@@ -73,7 +73,7 @@ def crowd(base, process, clients=200, each=20):
 
 
 def duplex(base, process):
-    """Each piece of a body is sent only when the one before has come back."""
+    """Each piece of a body is sent only after the previous one has come back."""
     with connect(base) as client:
         client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         got = b""
@@ -98,7 +98,7 @@ def cpu_ticks(process):
 
 
 def streams(base, process, count=50):
-    """Clients that leave their streams, by FIN or RST, leave no descriptor behind."""
+    """Clients that leave their streams, by FIN or RST, leave no descriptor open."""
     if not within(5, lambda: descriptors(process) < 20):
         return f"{descriptors(process)} descriptors before anything was asked"
     clients = [connect(base) for _ in range(count)]
@@ -117,7 +117,7 @@ def streams(base, process, count=50):
 
 
 def leftovers(base, process):
-    """Nothing is left of clients that went; two idle upstream connections may be."""
+    """Nothing remains of clients that have left, except two idle upstream connections."""
     wrong = None
 
     def settled():
@@ -135,7 +135,7 @@ def left_over(process):
     if any("CLOSE-WAIT" in line for line in own) or len(own) > 2:
         return "\n".join(own)
     before = cpu_ticks(process)
-    time.sleep(1)  # the time in which nothing is to be done, not one that is waited for
+    time.sleep(1)  # there must be no work in this second
     used = cpu_ticks(process) - before
     return f"{used} ticks of CPU in an idle second" if used > 1 else None
 

@@ -1,12 +1,12 @@
-"""Servers that people put behind a proxy for event streams, and how each is started.
+"""Servers commonly used for event streams behind a proxy, and how each is started.
 
-All but the odd one send the streams of servers/streams.txt, and answer /cached and /echo.
+All but odd.py send the streams of servers/streams.txt, and respond to /cached and /echo.
 """
 import contextlib, shutil, socket, subprocess, sys, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent / "servers"
-ENDED = 10  # seconds until a server that was asked to end is killed
+ENDED = 10  # seconds after SIGTERM until a server is killed
 
 NGINX = """daemon off; error_log stderr; pid {scratch}/nginx.pid; events {{}}
 http {{ access_log off; client_body_temp_path {scratch}/body; proxy_temp_path {scratch}/proxy;
@@ -58,21 +58,21 @@ def running(command, folder, **options):
 
 @contextlib.contextmanager
 def saying(command, folder):
-    """A server that says its port in its first line: its port."""
+    """Starts a server that prints its port in its first line. Yields the port."""
     with running(command, folder, stdout=subprocess.PIPE) as process:
         with process.stdout:
             yield int(process.stdout.readline())
 
 
 def free_port():
-    """A port that was free a moment ago, for servers that cannot choose one and say it."""
+    """A port that was free a moment ago, for servers that cannot choose one themselves."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return free.getsockname()[1]
 
 
 @contextlib.contextmanager
 def placed(command, folder, port):
-    """A server that was told its port, as soon as it is reached there."""
+    """Starts a server at a given port. Yields once it accepts connections there."""
     with running(command, folder, stdout=subprocess.DEVNULL) as process:
         end = time.monotonic() + 20
         while True:
@@ -106,13 +106,13 @@ def in_front(name, scratch, node, folder):
 
 
 class Upstreams:
-    """Those that can be had here. `folder` has node_modules, `python` is the interpreter."""
+    """The servers available here. `folder` has node_modules, `python` is the interpreter."""
 
     def __init__(self, folder, python, scratch, skip):
         self.folder, self.python, self.scratch, self.skip = folder, python, scratch, skip
 
     def all(self):
-        """Name, and what starts it and gives its port."""
+        """The name of each, and a context manager that starts it and yields its port."""
         yield "odd", self.say(sys.executable, "odd.py")
         for how in "1.0", "1.0-chunked", "1.1", "both":
             yield f"http.server {how}", self.say(sys.executable, "plain.py", how)

@@ -1,4 +1,5 @@
-// A client: client URL [CERTIFICATE KEY]. Go's net/http, which shows the certificate if it is asked.
+// A client: client URL [CERTIFICATE KEY]. Go's net/http, with a client certificate if it is asked
+// for.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// A client: fetch.mjs URL. Node's fetch (undici), and the eventsource package where it is found.
+// A client: fetch.mjs URL. Node's fetch (undici), and the eventsource package if it is installed.
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 

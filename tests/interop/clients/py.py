@@ -1,4 +1,4 @@
-"""A client: py.py requests|httpx URL. It says what it got, so that two runs can be compared."""
+"""A client: py.py requests|httpx URL. Prints what it receives, to compare two runs."""
 import hashlib, sys, time
 
 library, base = sys.argv[1:]

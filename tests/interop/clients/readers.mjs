@@ -1,4 +1,4 @@
-// A client: readers.mjs eventsource|eventsource-parser URL. What a library makes of streams.
+// A client: readers.mjs eventsource|eventsource-parser URL. Prints the events that a library reads.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';

@@ -1,4 +1,4 @@
-"""A client: readers.py httpx-sse|openai|anthropic URL. What a library makes of event streams."""
+"""A client: readers.py httpx-sse|openai|anthropic URL. Prints the events that a library reads."""
 import sys
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def read(client, stream):
         try:
             for event in decode(response):
                 seen.append((event.event, event.id, event.data, event.retry))
-        except ValueError as error:  # bytes that are no UTF-8
+        except ValueError as error:  # not UTF-8
             seen.append(type(error).__name__)
     return seen
 

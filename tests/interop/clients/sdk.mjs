@@ -1,4 +1,4 @@
-// A client: sdk.mjs NAME URL. What a JavaScript library for event streams gets.
+// A client: sdk.mjs NAME URL. Prints the events that a JavaScript library reads.
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
@@ -34,7 +34,7 @@ async function mcp(transport) {
 }
 
 const clients = {
-  // The bytes themselves, by the reader that pages use.
+  // The bytes themselves, read as pages do it.
   async reader() {
     const told = new Told('reader');
     const answer = await fetch(base + '/events/6', { headers: { 'last-event-id': '41' } });

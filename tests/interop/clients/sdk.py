@@ -1,11 +1,11 @@
-"""A client: sdk.py NAME URL. What a Python library for event streams gets."""
+"""A client: sdk.py NAME URL. Prints the events that a Python library reads."""
 import asyncio, sys, time
 
 name, base = sys.argv[1:]
 
 
 class Told:
-    """What came, in order. Whether it came bit by bit is said, but not exactly when."""
+    """What has arrived, in order, and whether it arrived piece by piece, but not exactly when."""
 
     def __init__(self, what):
         self.what, self.seen, self.times = what, [], []
@@ -72,8 +72,8 @@ def httpx_sse(path="/events/6"):
         fields = {"Last-Event-ID": "41"}
         with httpx_sse.connect_sse(client, "GET", base + path, headers=fields) as source:
             for event in source.iter_sse():
-                # A comment and an empty line are an event to it, once there was an id. How many
-                # an origin sends by itself is a matter of time; a proxy is to send none.
+                # After an id this library turns a comment and an empty line into an event. How many
+                # of them an origin sends by itself depends on time; a proxy must send none.
                 if event.data or "quiet" in path:
                     told.add((event.event, event.id, event.data))
     told.say()

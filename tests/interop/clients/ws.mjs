@@ -1,4 +1,5 @@
-// A client: ws.mjs URL. WebSockets of the ws package: echoes, large messages, and both ways to end.
+// A client: ws.mjs URL. The ws package for WebSockets: echoes, large messages, and closing from
+// both sides.
 import { createRequire } from 'node:module';
 
 const { WebSocket } = createRequire(process.cwd() + '/')('ws');

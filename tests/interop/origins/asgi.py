@@ -50,7 +50,7 @@ async def digest(request):
 
 
 class Echo:
-    """Bare ASGI: a StreamingResponse would read the request itself, to see its client leave."""
+    """Bare ASGI: a StreamingResponse would read the request itself, to detect a disconnect."""
 
     async def __call__(self, scope, receive, send):
         await send({"type": "http.response.start", "status": 200})

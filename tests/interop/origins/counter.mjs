@@ -1,5 +1,6 @@
-// A source of numbers that many read: counter.mjs PORT LIMIT. Each tenth of a second has its number, whoever reads
-// and whenever the process began. GET /open says how many streams there are and were; beyond LIMIT there is a 503.
+// A source of numbers: counter.mjs PORT LIMIT. Each tenth of a second has its number, for all
+// readers and after restarts. GET /open returns how many streams are open and the most that were;
+// beyond LIMIT the response is a 503.
 import http from "node:http";
 
 const [port, limit] = process.argv.slice(2).map(Number);

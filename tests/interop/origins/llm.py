@@ -1,7 +1,7 @@
-"""An origin that streams tokens as OpenAI's and Anthropic's APIs do, in pieces cut anywhere.
+"""An origin that streams tokens like the APIs of OpenAI and Anthropic, in pieces split anywhere.
 
-The model "early" stops after a few events. Asked directly, it says its arguments as a last event,
-if there are any, and breaks off; through a proxy it stays silent, so that the proxy has to end it.
+The model "early" stops after a few events. Asked directly, it sends its arguments, if any, as a
+last event, and closes; through a proxy it stays silent, and the proxy must end the answer.
 """
 import http.server, json, sys, time
 

@@ -1,4 +1,4 @@
-// An origin of node: bare, or of Express when that can be imported and `express` is said.
+// An origin with node:http, or with Express if the argument is `express` and it is installed.
 import { createHash } from 'node:crypto';
 import http from 'node:http';
 import { createRequire } from 'node:module';

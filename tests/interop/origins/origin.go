@@ -1,5 +1,5 @@
-// An origin of Go's net/http: origin [CERTIFICATE KEY]. With these it speaks TLS, and asks clients to
-// show that certificate, too.
+// An origin with Go's net/http: origin [CERTIFICATE KEY]. With these it uses TLS, and requires the
+// same certificate of its clients.
 package main
 
 import (

@@ -1,4 +1,4 @@
-"""An origin for a browser: a page whose EventSource reports what it got, /report prints it."""
+"""An origin for a browser: a page whose EventSource reports what it received to /report."""
 import http.server, sys, time
 
 PAGE = b"""<!doctype html><title>events</title><script>

@@ -1,4 +1,4 @@
-"""An origin of sse-starlette: /events with pings between them, /quiet with pauses and no pings."""
+"""An origin with sse-starlette: /events with pings in between, /quiet with pauses and no pings."""
 import asyncio, socket
 import uvicorn
 from sse_starlette import EventSourceResponse

@@ -1,5 +1,5 @@
-// An MCP server of the JavaScript SDK: Streamable HTTP at /mcp, with sessions, and the older transport
-// at /sse, which heeds X-Forwarded-Prefix; as tools.py.
+// An MCP server with the JavaScript SDK: Streamable HTTP at /mcp, with sessions, and the older
+// transport at /sse, which respects X-Forwarded-Prefix; like tools.py.
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { createRequire } from 'node:module';

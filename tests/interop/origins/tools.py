@@ -1,6 +1,6 @@
 """An MCP server: Streamable HTTP at /mcp, the older transport at /sse; a tool reports progress.
 
-The tool "early" reports a little, and then nothing. Asked directly, its answer breaks off.
+The tool "early" reports a little, and then nothing. Asked directly, its response is cut.
 """
 import asyncio, contextlib, socket
 import uvicorn
@@ -49,7 +49,7 @@ tools = Starlette(routes=[*http.routes, *sse.routes], lifespan=lifespan)
 
 
 async def app(scope, receive, send):
-    """Breaks off, between two events, what nobody in between is to end."""
+    """Cuts "early" between two events, unless a proxy in between must end it."""
     proxied = any(name == b"via" for name, _ in scope.get("headers", []))
     asked = []
 

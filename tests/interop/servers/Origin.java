@@ -1,4 +1,4 @@
-// The JDK's own HttpServer: java Origin.java streams.txt.
+// The JDK's HttpServer: java Origin.java streams.txt.
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;

@@ -1,4 +1,4 @@
-# A Rack application, for puma, and its streams and answers for webrick.
+# A Rack application for puma. Its streams and responses are used for webrick, too.
 STREAMS = File.binread(File.join(__dir__, 'streams.txt')).split("\n\n").drop(1).to_h do |paragraph|
   first, *pieces = paragraph.split("\n")
   name, type, coding = first.split('|')

@@ -1,4 +1,4 @@
-"""Django, on the server that it develops with."""
+"""Django on its development server."""
 import socketserver
 import django
 from django.conf import settings

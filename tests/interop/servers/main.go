@@ -1,4 +1,4 @@
-// Go's net/http: streams that are flushed after each piece, a file's worth of conditions, an echo.
+// Go's net/http: streams flushed after each piece, conditional requests as for a file, an echo.
 package main
 
 import (

@@ -33,7 +33,7 @@ async function body(q) {
   return Buffer.concat(all);
 }
 
-// What else a server of Node's can say, which the frameworks do not.
+// Other things that Node's server can send, without the frameworks.
 const more = {
   async trailers(r) {
     r.writeHead(200, { 'Content-Type': 'text/event-stream', Trailer: 'X-Sum' });

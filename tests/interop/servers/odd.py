@@ -1,4 +1,4 @@
-"""Responses that devices and old servers send, right in the one reading that they have."""
+"""Responses of devices and old servers that are unusual, but have only one valid reading."""
 import socket, threading
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -61,7 +61,7 @@ ODD = {
 
 
 def serve(client):
-    """One request, its answer, and the end: many of these cannot be read without it."""
+    """Sends a response and closes: many of these have no other end."""
     with client:
         wire = b""
         while b"\r\n\r\n" not in wire:

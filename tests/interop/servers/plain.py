@@ -1,7 +1,7 @@
 """The standard library's server: plain.py 1.0|1.0-chunked|1.1|both.
 
-People set Transfer-Encoding and leave the protocol at its default of HTTP/1.0; others say a
-Content-Length beside it. Only what is right in the end can be read in one way.
+It is common to set Transfer-Encoding and leave the protocol at its default of HTTP/1.0, or to add a
+Content-Length. Each of these has only one valid reading.
 """
 import http.server, sys
 from streams import ETAG, STREAMS, paced

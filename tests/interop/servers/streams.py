@@ -1,9 +1,9 @@
-"""The streams of streams.txt, for the servers in Python: each is its fields and its pieces."""
+"""The streams of streams.txt for the servers in Python: fields and pieces."""
 import time
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-PAUSE = 0.005  # between two pieces, so that each is sent by itself
+PAUSE = 0.005  # seconds between pieces, to send each by itself
 ETAG = '"one"'
 
 
@@ -19,8 +19,8 @@ def read():
 
 
 STREAMS = read()
-# Event streams of which Python's libraries must make the same with a proxy in between and without.
-# Only millstream takes a byte order mark off for them: they take it for a part of a field's name.
+# Event streams that Python's libraries must read the same with and without a proxy. A byte order
+# mark is removed only by millstream: these libraries take it for a part of a field name.
 READ_ALIKE = [name for name, (fields, _) in STREAMS.items() if name != "mark"
               and "event-stream" in fields["Content-Type"] and "Content-Encoding" not in fields]
 
