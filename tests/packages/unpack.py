@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Unpacks the image of an OCI layout into a folder, and checks it on the way. Prints its health check.
+"""Unpacks the image of an OCI layout into a folder, and checks it. Prints its health check.
 
     unpack.py LAYOUT ROOT"""
 
