@@ -1,4 +1,4 @@
-//! Options as the subcommands read them: `--name value`, each error naming the option.
+//! Options for the subcommands: `--name value`. Each error names the option.
 
 use std::ffi::OsString;
 use std::str::FromStr;
@@ -7,12 +7,12 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::sys::Outcome;
 
-/// The words behind the subcommand.
+/// The words after the subcommand.
 pub struct Args {
     parser: Parser,
 }
 
-/// One option, whose value is still to be read.
+/// An option whose value is not read yet.
 pub struct Opt<'a> {
     parser: &'a mut Parser,
     name: String,
@@ -20,14 +20,15 @@ pub struct Opt<'a> {
 }
 
 impl Args {
-    /// Options from the words of a command line.
+    /// Parses the words of a command line.
     pub fn new(words: impl IntoIterator<Item = OsString>) -> Self {
         Self {
             parser: Parser::from_args(words),
         }
     }
 
-    /// Calls `read` with each option's name, which is empty for a word that is no option.
+    /// Calls `read` with the name of each option. The name is empty for a word that is not an
+    /// option.
     pub fn each(mut self, mut read: impl FnMut(&str, &mut Opt<'_>) -> Outcome<()>) -> Outcome<()> {
         loop {
             let (name, word) = match self.parser.next().map_err(|error| error.to_string())? {
@@ -59,7 +60,7 @@ impl Opt<'_> {
         self.parsed()
     }
 
-    /// The option's value as whatever is wanted.
+    /// The option's value, parsed as any type.
     pub fn parsed<T: FromStr>(&mut self) -> Outcome<T>
     where
         T::Err: std::fmt::Display,
@@ -71,14 +72,14 @@ impl Opt<'_> {
             .map_err(|error| format!("--{name} {text}: {error}"))
     }
 
-    /// This word and all that follow it.
+    /// This word and all after it.
     pub fn rest(&mut self) -> Outcome<Vec<OsString>> {
         let first = self.word.take().into_iter();
         let rest = self.parser.raw_args().map_err(|error| error.to_string())?;
         Ok(first.chain(rest).collect())
     }
 
-    /// The error for an option that nobody knows.
+    /// The error for an unknown option.
     pub fn unknown(&self) -> Outcome<()> {
         match &self.word {
             Some(word) => Err(format!("what is {word:?} here?")),

@@ -1,13 +1,12 @@
-//! What a proxy for Server-Sent Events costs: processor time an event, memory a stream, delay.
+//! The cost of a proxy for Server-Sent Events: processor time per event, memory per stream, delay.
 //!
-//! One binary is every part of the arrangement, each part a process of its own:
+//! This binary provides all parts of the setup, each as a separate process:
 //!
 //!     load  ──►  peer  ──►  origin        core 1, core 0, core 1
 //!
-//! `origin` writes events that carry who they are and when they were sent; `load` opens streams,
-//! checks each event and measures; the *peer* between them is a proxy, or `floor`, a relay that
-//! does the least a relay can do, or nothing at all. `run` starts them, takes turns between the
-//! peers, and writes a table.
+//! `origin` writes events that contain their stream, number and time; `load` opens streams, checks
+//! each event and measures; the *peer* between them is a proxy, or `floor`, a minimal relay, or
+//! nothing. `run` starts them, takes turns between the peers, and writes tables.
 
 mod args;
 mod event;
@@ -91,7 +90,7 @@ fn command() -> Outcome<()> {
     }
 }
 
-/// Becomes another program, perhaps tied to one core, that ends when its parent does.
+/// Becomes another program, optionally on one core, that ends when its parent ends.
 fn pin(args: Args) -> Outcome<()> {
     let (mut core, mut program) = (None, None);
     args.each(|name, option| {

@@ -1,17 +1,17 @@
-//! The events that are sent: each carries its stream, its place in the stream, and the time from
-//! which its delay counts.
+//! The events that are sent: each contains its stream, its number in the stream, and the time from
+//! which its delay is measured.
 //!
 //!     data: 0000002a 00000007 0000000df8475800 xyzabcdefghijklm…
 //!
-//! What follows the stamp depends on the stream and the sequence number: there are 26 kinds, so a
-//! byte of a neighbour, or a changed one, is noticed wherever it turns up, but not one of the 26th
-//! event from here. A lost tail is noticed by the size, which only a reader of the stream knows.
-//! Fixed widths and one alphabet make writing an event a few copies and reading it one comparison:
-//! neither end may be the bottleneck.
+//! The filler after the stamp depends on the stream and the sequence number. It has 26 variants, so
+//! a byte from another event, or a changed one, is detected in any place, except one from every
+//! 26th event. A missing end is detected by the size, which only the reader of a stream knows. With
+//! fixed widths and one alphabet, writing an event takes a few copies and reading it one
+//! comparison, so neither end is the bottleneck.
 
 use std::fmt;
 
-/// The size of an event without filler: the shortest that carries a stamp.
+/// The size of an event without filler, the shortest with a stamp.
 pub const SMALLEST: usize = FILLER + 2;
 /// The size of the longest event.
 pub const LONGEST: usize = 64 * 1024;
@@ -22,27 +22,27 @@ const PREFIX: &[u8] = b"data: ";
 const FILLER: usize = 6 + 9 + 9 + 17;
 const LETTERS: &[u8; LONGEST + 26] = &letters();
 
-/// Who an event is.
+/// The identity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The stream, by the number that its request named.
+    /// The stream, as numbered in its request.
     pub stream: u32,
-    /// 0 for a stream's first event, and one more for each that follows.
+    /// 0 for the first event of a stream, and one more for each that follows.
     pub sequence: u32,
-    /// When it was written, in nanoseconds of CLOCK_MONOTONIC; if the peer took no bytes when the
-    /// event was due, when it was due. So a peer that stops the origin is charged for every event
-    /// that it held up, and not for one of them.
+    /// When it was written, in nanoseconds of CLOCK_MONOTONIC; if the peer accepted no bytes when
+    /// the event was due, the time at which it was due. So a peer that holds up the origin is
+    /// charged for every event that it has delayed, and not for only one of them.
     pub sent: u64,
 }
 
-/// Bytes that are no event of ours, or not any more.
+/// Bytes that are not, or no longer, an event from the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mangled {
-    /// Shorter or longer than any event of ours, or not `data:`.
+    /// Longer or shorter than any event, or without `data:`.
     Shape,
     /// The stamp is not three hexadecimal numbers.
     Stamp,
-    /// The filler is another event's.
+    /// The filler is that of another event.
     Filler,
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for Mangled {
     }
 }
 
-/// Appends an event of `size` bytes, its empty line included, framed as one chunk.
+/// Appends an event of `size` bytes, including its empty line, as one chunk.
 pub fn write_chunk(out: &mut Vec<u8>, stamp: Stamp, size: usize) {
     let size = size.clamp(SMALLEST, LONGEST);
     write_size_line(out, size);
@@ -71,7 +71,7 @@ pub fn write_chunk(out: &mut Vec<u8>, stamp: Stamp, size: usize) {
     out.extend_from_slice(b"\n\n\r\n");
 }
 
-/// Reads an event back; `event` ends in front of the empty line's LF.
+/// Parses an event. `event` ends before the LF of the empty line.
 pub fn read(event: &[u8]) -> Result<Stamp, Mangled> {
     let event = event.strip_suffix(b"\n").unwrap_or(event);
     if event.len() < FILLER || event.len() > LONGEST || !event.starts_with(PREFIX) {

@@ -1,12 +1,12 @@
-//! The practical floor: a relay that parses nothing, allocates nothing for an event, and makes the
-//! fewest system calls.
+//! The practical lower bound: a relay that parses nothing, allocates nothing per event, and makes
+//! as few system calls as possible.
 //!
-//! Each connection it accepts gets one to the origin, and bytes are copied both ways: for an event
-//! one read and one write, beside the poll. Sockets are registered once, edge-triggered. A read
-//! that did not fill the buffer has drained the socket, unless its end was seen, so no second read
-//! asks. What a socket refuses is kept until it is writable, and nothing more is read for it until
-//! then. A proxy in one thread that does less than this is not possible without another interface
-//! to the kernel; one that does more can be told how much more.
+//! Each accepted connection gets one to the origin, and bytes are copied both ways: for an event
+//! one read and one write, besides the poll. Sockets are registered once, edge-triggered. A read
+//! that does not fill the buffer has drained the socket, unless its end was announced, so there is
+//! no second read. What a socket does not accept is kept until it is writable, and until then
+//! nothing more is read for it. With the same kernel interface a proxy in one thread cannot do
+//! less; the results show how much more others do.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,15 +21,15 @@ const ENDED: Ready = Ready::RDHUP.union(Ready::HUP).union(Ready::ERR);
 /// One connection of a pair.
 struct End {
     socket: TcpStream,
-    /// Bytes from the other end that this socket refused.
+    /// Bytes from the other end that this socket has not accepted.
     refused: Vec<u8>,
-    /// True exactly when the kernel has said that the peer sends no more.
+    /// True if the kernel has reported that the peer sends no more.
     ending: bool,
-    /// True exactly when all that the peer sent was read.
+    /// True if everything that the peer sent was read.
     ended: bool,
 }
 
-/// A client's connection and its connection to the origin. A token is a pair's index times two,
+/// A client's connection and its connection to the origin. A token is the pair's index times two,
 /// plus the side.
 type Pair = [End; 2];
 
@@ -132,7 +132,7 @@ impl Floor {
 }
 
 impl End {
-    /// Writes what was refused before; false when the connection is broken.
+    /// Writes what was not accepted before. False if the connection is broken.
     fn flush(&mut self) -> bool {
         match (&self.socket).write(&self.refused) {
             Ok(written) => {
@@ -144,7 +144,7 @@ impl End {
     }
 }
 
-/// Copies what `from` has until it is drained or `to` refuses; false when the pair is done.
+/// Copies from `from` until it is drained or `to` does not accept more. False if the pair is done.
 fn copy(from: &mut End, to: &mut End, scratch: &mut [u8]) -> bool {
     while to.refused.is_empty() {
         if from.ended {

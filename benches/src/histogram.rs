@@ -1,4 +1,4 @@
-//! Latencies by the million in a fixed table: 32 steps to each power of two, so at most 3 % off.
+//! Latencies in a table of fixed size: 32 steps per power of two, so the error is at most 3 %.
 
 const STEPS: u64 = 32;
 const ROWS: usize = 40;
@@ -10,7 +10,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// No durations yet.
+    /// An empty histogram.
     pub fn new() -> Self {
         Self {
             counts: vec![0; ROWS * STEPS as usize],
@@ -18,19 +18,20 @@ impl Histogram {
         }
     }
 
-    /// Counts one duration.
+    /// Adds a duration.
     pub fn add(&mut self, nanoseconds: u64) {
         let last = self.counts.len() - 1;
         self.counts[step_of(nanoseconds).min(last)] += 1;
         self.total += 1;
     }
 
-    /// How many were counted.
+    /// The number of durations.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// The duration that `share` (0 to 1) of all do not exceed; 0 if there are none.
+    /// The smallest duration that at least this share (0 to 1) of all do not exceed; 0 if there are
+    /// none.
     pub fn quantile(&self, share: f64) -> u64 {
         let rank = ((self.total as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
@@ -44,7 +45,7 @@ impl Histogram {
     }
 }
 
-/// Durations below 64 have a step each; above, a power of two has 32.
+/// Durations below 64 have a step each; each power of two above has 32.
 fn step_of(nanoseconds: u64) -> usize {
     let row = u64::from((nanoseconds / STEPS).checked_ilog2().unwrap_or(0));
     (row * STEPS + (nanoseconds >> row)) as usize

@@ -1,10 +1,9 @@
-//! The load: opens streams through a peer, checks every event, and tells what it cost and how long
-//! it took.
+//! The load: opens streams through a peer, checks every event, and reports costs and delays.
 //!
-//! Its life has four parts: open all streams; rest; do what the plan says (`measure.rs`,
-//! `arrivals.rs`, `trial.rs`); tell. What it tells is one line of `name=value` on standard output.
-//! The first wrong byte ends it with an error: a peer that loses, reorders, mixes or breaks events
-//! has no speed. Only where it is the question how streams end, an end is no error.
+//! It has four phases: open all streams; rest; do what the plan says (`measure.rs`, `arrivals.rs`,
+//! `trial.rs`); report. The report is one line of `name=value` on standard output. The first wrong
+//! byte ends the load with an error: a peer that loses, reorders, mixes up or damages events has no
+//! results. An end of a stream is an error unless ends are measured.
 
 mod arrivals;
 mod calls;
@@ -34,43 +33,43 @@ use tally::{Report, Tally};
 use turns::Turns;
 use watch::Watch;
 
-/// Connections that are being opened at the same time, at most.
+/// The maximum of connections that are being opened at the same time.
 const OPENING: usize = 128;
-/// Whatever takes longer than this does not come at all.
+/// After this time, an awaited event or response is missing.
 const PATIENCE: u64 = 30 * SECOND;
-/// Until what a start, or opening streams, has set in motion has come to rest.
+/// The time in which the effects of a start, or of opening streams, fade.
 const SETTLING: u64 = 300 * MILLISECOND;
-/// What a slow reader reads in its turn.
+/// How much a slow reader reads in its turn.
 const SIP: usize = 1024;
-/// Connections besides the main streams that are served between two polls, at most.
+/// The maximum of connections, besides the main streams, that are served between two polls.
 const OTHERS: usize = 32;
 
 struct Load {
     plan: Plan,
     poller: Poller,
-    /// The main streams, and behind them those of other roles.
+    /// The main streams, followed by those of other roles.
     streams: Vec<Stream>,
     open: usize,
-    /// When those of other roles act.
+    /// When connections of other roles act.
     turns: Option<Turns>,
     tally: Tally,
-    /// What those of other roles have counted.
+    /// Counts of other roles.
     aside: Tally,
-    /// How main streams ended.
+    /// The ends of main streams.
     ends: Vec<End>,
     scratch: Vec<u8>,
     events: Events,
-    /// How each client of a storm asks, if it keeps its tickets.
+    /// The configuration of each client in a storm, if it keeps its tickets.
     tickets: HashMap<usize, Arc<ClientConfig>>,
 }
 
-/// The end of a stream that was to go on.
+/// The end of a stream that was expected to continue.
 #[derive(Clone, Copy)]
 struct End {
     time: u64,
-    /// The last chunk did not come, so the client can tell.
+    /// There was no last chunk, so the client can tell that it was cut.
     cut: bool,
-    /// The last event is not whole.
+    /// The last event is incomplete.
     inside_event: bool,
 }
 
@@ -111,7 +110,7 @@ pub fn main(args: Args) -> Outcome<()> {
 }
 
 impl Load {
-    /// Opens more streams, and waits until their heads are there.
+    /// Opens more streams, and waits for their heads.
     fn open(&mut self, more: usize, role: Role) -> Outcome<()> {
         let wanted = self.open + more;
         let deadline = sys::now() + PATIENCE;
@@ -148,7 +147,7 @@ impl Load {
             .map_err(|error| error.to_string())
     }
 
-    /// Serves all streams for so many nanoseconds.
+    /// Serves all streams for this number of nanoseconds.
     fn pump(&mut self, time: u64) -> Outcome<()> {
         let deadline = sys::now() + time;
         while sys::now() < deadline {
@@ -157,8 +156,8 @@ impl Load {
         Ok(())
     }
 
-    /// Waits once, and serves what is ready. The main streams come first and the others in parts:
-    /// the delays of the ones must not be those of the load with the others.
+    /// Waits once, and serves whatever is ready. The main streams come first, and the others in
+    /// small portions, so they do not add to the measured delays.
     fn turn(&mut self, mut deadline: u64) -> Outcome<()> {
         if let Some(turns) = &self.turns {
             deadline = deadline.min(turns.next());
@@ -188,7 +187,7 @@ impl Load {
         }
     }
 
-    /// Sends the request of a connection that stands now.
+    /// Sends the request of a newly established connection.
     fn ask_first(&mut self, number: usize) -> Outcome<()> {
         let changed = self
             .poller
@@ -206,7 +205,7 @@ impl Load {
         }
     }
 
-    /// Reads once, so many bytes at most.
+    /// Reads once, at most `most` bytes.
     fn read(&mut self, number: usize, most: usize) -> Outcome<()> {
         let stream = &mut self.streams[number];
         let was_open = stream.open;
@@ -247,7 +246,7 @@ impl Load {
         Ok(())
     }
 
-    /// Polls a connection no more.
+    /// Stops polling a connection.
     fn forget(&self, number: usize) -> Outcome<()> {
         let removed = self.poller.remove(&self.streams[number].socket);
         removed.map_err(|error| error.to_string())
@@ -290,7 +289,7 @@ impl Load {
         }
     }
 
-    /// Closes a connection and begins another one in its place.
+    /// Closes a connection and replaces it by a new one.
     fn replace(&mut self, number: usize) -> Outcome<()> {
         let role = self.streams[number].role;
         let mut stream = self.connect(role, number)?;
@@ -300,7 +299,7 @@ impl Load {
         Ok(())
     }
 
-    /// Does what a connection does in its turn.
+    /// Does what a connection has to do in its turn.
     fn act(&mut self, number: usize) -> Outcome<()> {
         let Stream { role, state, .. } = self.streams[number];
         match (role, state) {
@@ -311,7 +310,7 @@ impl Load {
         }
     }
 
-    /// A connection for short requests has ended, which is a failure only if a response was due.
+    /// A connection for short requests has ended. That is a failure only if a response was due.
     fn short_is_gone(&mut self, number: usize) -> Outcome<()> {
         let stream = &mut self.streams[number];
         self.aside.failures += u64::from(stream.state == State::Asked);

@@ -1,12 +1,11 @@
-//! The origin: one thread that serves event streams of every temper, and knows when each event is
-//! due.
+//! The origin: one thread that serves event streams of all kinds, and knows when each event is due.
 //!
-//! A request's path says what it wants (see `origin/request.rs`). A stream gets one chunk per event
-//! and one write per chunk, as event sources do, except that the events of a burst or of a batch
-//! share a write. An event that is due while its socket has no room is not skipped: it is sent as
-//! soon as there is room, and carries the time at which it was due (`origin/client.rs`). What is
-//! not due at any time, because the stream is saturated, is only made when there is room. So
-//! sequence numbers have no holes.
+//! The path of a request says what it asks for (see `origin/request.rs`). A stream gets one chunk
+//! per event and one write per chunk, as from typical event sources, except that the events of a
+//! burst or a batch share a write. An event that is due while its socket has no room is not
+//! skipped: it is sent as soon as there is room, with the time at which it was due
+//! (`origin/client.rs`). In a saturated stream no event is due at any time; they are made when
+//! there is room. So sequence numbers have no gaps.
 
 mod client;
 mod request;
@@ -28,18 +27,18 @@ use request::{Request, Temper, Wanted};
 
 /// The body of `/short`.
 pub const SHORT_BODY: &str = "a short body\n";
-/// The token of the listener, and behind it that of the one with TLS.
+/// The token of the listener. The next one is that of the TLS listener.
 const LISTENER: usize = usize::MAX - 1;
 /// Rounds of events to all saturated streams between two polls.
 const ROUNDS: usize = 8;
 
-/// Where connections come from, and how TLS is spoken with them, if it is.
+/// A listener, with the configuration for TLS, if it is used.
 struct Listener {
     socket: TcpListener,
     tls: Option<Arc<ServerConfig>>,
 }
 
-/// What clients have had, and have been.
+/// Counts of clients.
 #[derive(Clone, Copy, Default)]
 struct Sums {
     events: u64,
@@ -50,12 +49,12 @@ struct Sums {
 struct Origin {
     poller: Poller,
     clients: Slots<Client>,
-    /// When the next event is due, in which place, for the stream of which birth.
+    /// When the next event is due, with the index and birth of its stream.
     due: BinaryHeap<Reverse<(u64, usize, u64)>>,
     /// The saturated streams whose sockets have room.
     eager: Vec<usize>,
     births: u64,
-    /// Of the clients that are gone.
+    /// The counts of clients that are gone.
     gone: Sums,
     scratch: Vec<u8>,
 }
@@ -174,7 +173,7 @@ impl Origin {
         }
     }
 
-    /// Begins the response to a request; false when the connection is to be closed.
+    /// Begins the response to a request. False if the connection must be closed.
     fn answer(&mut self, index: usize, request: &Request) -> bool {
         let tally = match request.wanted {
             Wanted::Tally => self.tally(),
@@ -201,8 +200,8 @@ impl Origin {
         self.clients.get_mut(index).is_some_and(Client::flush)
     }
 
-    /// How many streams are open, and how many events were sent until now; how many handshakes
-    /// there were, and how many of them were resumed.
+    /// The number of open streams, and the numbers of events, handshakes and resumed handshakes so
+    /// far.
     fn tally(&mut self) -> String {
         let (mut open, mut sums) = (0, self.gone);
         for (_, client) in self.clients.iter_mut() {
@@ -217,7 +216,7 @@ impl Origin {
         format!("open={open} events={events} handshakes={handshakes} resumed={resumed}")
     }
 
-    /// Sends a burst to every stream that waits for one.
+    /// Sends a burst to every waiting stream.
     fn wake(&mut self) {
         for (_, client) in self.clients.iter_mut() {
             let Some(Stream {
@@ -246,7 +245,7 @@ impl Origin {
         }
     }
 
-    /// Sends what is due on a stream, and arms the timer for what is not.
+    /// Sends the events of a stream that are due, and sets a timer for the next one.
     fn send_and_arm(&mut self, index: usize) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
@@ -258,7 +257,7 @@ impl Origin {
         }
     }
 
-    /// Goes on with a stream that may have waited for room in its socket.
+    /// Continues a stream that may have waited for room in its socket.
     fn use_room(&mut self, index: usize) {
         let Some(client) = self.clients.get_mut(index) else {
             return;

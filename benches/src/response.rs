@@ -1,9 +1,7 @@
-//! Reads HTTP/1.1 responses as the load needs them: piece by piece, wherever the reads happened to
-//! cut them.
+//! Parses HTTP/1.1 responses for the load, piece by piece, wherever the reads have split them.
 //!
-//! It knows a status, chunked coding and Content-Length, and takes the rest on trust: the peers
-//! that are measured are not under test here, only the bytes inside the bodies are. A response that
-//! is none is an error, in words.
+//! It knows a status, the chunked coding and Content-Length, and ignores the rest: the peers' HTTP
+//! is not tested here, only the bytes of bodies. An invalid response is an error in words.
 
 use crate::sys::Outcome;
 
@@ -18,41 +16,41 @@ pub enum Piece<'a> {
     End,
 }
 
-/// How far a response is read. Begin a new one for each request.
+/// The state of parsing a response. Each request needs a new one.
 #[derive(Debug)]
 pub enum Response {
-    /// Inside the head, of which this much was read.
+    /// Within the head. Contains the bytes so far.
     Head(Vec<u8>),
-    /// Inside a chunk-size line.
+    /// Within a chunk-size line.
     Size {
         /// The size so far.
         size: usize,
     },
-    /// Inside a chunk's data.
+    /// Within the data of a chunk.
     Chunk {
-        /// The bytes still to come.
+        /// The bytes still missing.
         left: usize,
     },
-    /// Inside the CRLF behind a chunk.
+    /// Within the CRLF after a chunk.
     ChunkEnd,
-    /// Inside the CRLF behind the last chunk. Trailers are not expected.
+    /// Within the CRLF after the last chunk. Trailers are not expected.
     Trailer,
-    /// Inside a body whose length was told.
+    /// Within a body with a length.
     Length {
-        /// The bytes still to come.
+        /// The bytes still missing.
         left: usize,
     },
-    /// Past the end.
+    /// After the end.
     Over,
 }
 
 impl Response {
-    /// A response of which nothing is read yet.
+    /// A response before its first byte.
     pub fn new() -> Self {
         Self::Head(Vec::new())
     }
 
-    /// Takes the next piece off the front of `input`; `None` once nothing is left there.
+    /// Takes the next piece from the front of `input`; `None` if nothing is left.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Outcome<Option<Piece<'a>>> {
         loop {
             match self {
@@ -115,7 +113,7 @@ impl Response {
         Err("a response that tells no length and is not chunked".into())
     }
 
-    /// Takes one byte of the chunked coding's own; true when it ends the response.
+    /// Reads one byte of the chunked framing. True if it ends the response.
     fn framing(&mut self, byte: u8) -> Outcome<bool> {
         let next = match (&*self, byte) {
             (Self::Size { size: 0 }, b'\n') => Self::Trailer,
@@ -152,7 +150,7 @@ fn take<'a>(left: &mut usize, input: &mut &'a [u8]) -> Option<Piece<'a>> {
 mod tests {
     use super::*;
 
-    /// Reads `wire` in two parts, cut at every position: what came out must not depend on the cut.
+    /// Reads `wire` in two parts, split at every position: the result must not depend on the split.
     fn check(wire: &str, want: Result<(&str, bool), &str>) {
         for cut in 0..=wire.len() {
             let (mut response, mut body, mut ended) = (Response::new(), Vec::new(), false);

@@ -1,9 +1,9 @@
-//! The driver: puts each peer between the origin and the load, in turns, and compares.
+//! The driver: runs each peer between the origin and the load, in turns, and compares them.
 //!
-//! Every measurement has fresh processes, so memory at rest is memory at rest. Peers take turns
-//! inside a round (A B C, A B C, …), so that whatever the host does meanwhile strikes all of them;
-//! a ratio is taken inside its round, and the median of the rounds' ratios is told. The peer has
-//! one core for itself; origin, load and driver share another.
+//! Every measurement uses new processes, so memory at rest is not affected by earlier ones. Peers
+//! take turns within a round (A B C, A B C, …), so whatever else the host does affects all of them.
+//! Ratios are computed within a round, and the median of all rounds' ratios is reported. The peer
+//! has its own core; origin, load and driver share another.
 
 mod caption;
 mod column;
@@ -32,17 +32,17 @@ use process::Process;
 use scenario::Scenario;
 use table::Table;
 
-/// What one measurement found, by name.
+/// The results of a measurement, by name.
 pub type Figures = BTreeMap<String, f64>;
 
-/// How often everything is measured, if nobody says otherwise.
+/// The default number of rounds.
 const ROUNDS: usize = 3;
-/// How many times as often what is not told apart is measured, if nobody says otherwise.
+/// By default, peers without a clear difference are measured this many times as often.
 const MORE: usize = 3;
 
-/// The certificate of whoever answers with TLS, and its key, in the folder of a run.
+/// The file in the folder of a run with the certificate and key of every TLS server.
 const CERTIFICATE: &str = "certificate.pem";
-/// The product.
+/// The path of millstream.
 const MILLSTREAM: &str = "../target/release/millstream";
 
 /// The driver's command line.
@@ -50,16 +50,16 @@ pub struct Settings {
     scenarios: Vec<&'static Scenario>,
     peers: Vec<Peer>,
     rounds: usize,
-    /// Rounds at most, if proxies are not told apart in fewer.
+    /// The maximum number of rounds, if there is no clear difference in fewer.
     most: usize,
     millstream: PathBuf,
-    /// Words for every load, behind those of its scenario.
+    /// Options for every load, after those of its scenario.
     overrides: Vec<String>,
     peer_core: usize,
     load_core: usize,
-    /// The folder for the results, if one was named.
+    /// The folder for the results, if given.
     out: Option<PathBuf>,
-    /// True exactly when less is measured than by default, or another program, or something failed.
+    /// True if less than the default is measured, or another program, or something failed.
     partial: bool,
 }
 
@@ -120,8 +120,8 @@ fn compare(settings: &Settings, scenario: &'static Scenario, folder: &Path) -> O
     Ok(table)
 }
 
-/// One measurement: an origin, a peer, a load; the figures are the load's last line. `None` if the
-/// peer cannot do what the scenario needs.
+/// One measurement with an origin, a peer and a load. The results are in the load's last line.
+/// `None` if the peer cannot do what the scenario needs.
 fn measure(
     settings: &Settings,
     scenario: &Scenario,
@@ -182,7 +182,7 @@ fn measure(
     Ok(Some(figures_of(&line)))
 }
 
-/// The figures in a load's last line.
+/// The results in the load's last line.
 fn figures_of(line: &str) -> Figures {
     let pairs = line
         .split_whitespace()
@@ -198,7 +198,7 @@ fn words(program: &Path, arguments: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// An address of the loopback interface that nobody listens on right now.
+/// A loopback address without a listener at present.
 fn free_address() -> Outcome<SocketAddr> {
     let listener = sys::listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     listener.local_addr().map_err(|error| error.to_string())
@@ -256,14 +256,14 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The folder for the results. Those of a part must not take the place of those of the whole.
+    /// The folder for the results. Partial results must not replace complete ones.
     fn out(&self) -> PathBuf {
         let default = if self.partial { "target/partial" } else { "." };
         self.out.clone().unwrap_or_else(|| default.into())
     }
 }
 
-/// A folder for configurations and logs, gone when the driver is done.
+/// A folder for configurations and logs, removed when the driver ends.
 struct Folder(PathBuf);
 
 impl Folder {

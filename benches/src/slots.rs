@@ -1,18 +1,17 @@
-//! Where connections live: a vector whose indices are the tokens of the poller, and a list of the
-//! free ones.
+//! The storage of connections: a vector whose indices are the tokens of the poller, and a list of
+//! the free ones.
 //!
-//! An index is used again soon after it was freed, so an event of the same batch may reach the
-//! wrong connection. That is harmless here: whoever is told that it is ready looks, and finds
-//! nothing to do.
+//! An index is reused soon after it was freed, so an event of the same batch may reach the wrong
+//! connection. That is harmless here, because it finds nothing to do.
 
-/// A vector with holes.
+/// A vector with free places.
 pub struct Slots<T> {
     places: Vec<Option<T>>,
     free: Vec<usize>,
 }
 
 impl<T> Slots<T> {
-    /// No places yet.
+    /// An empty vector.
     pub fn new() -> Self {
         Self {
             places: Vec::new(),
@@ -20,7 +19,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Puts a value into a free place, and returns the place's index.
+    /// Puts a value into a free place, and returns its index.
     pub fn insert(&mut self, value: T) -> usize {
         if let Some(index) = self.free.pop() {
             self.places[index] = Some(value);
@@ -35,7 +34,7 @@ impl<T> Slots<T> {
         self.places.get_mut(index)?.as_mut()
     }
 
-    /// Takes a value out.
+    /// Removes a value.
     pub fn remove(&mut self, index: usize) -> Option<T> {
         let value = self.places.get_mut(index)?.take()?;
         self.free.push(index);

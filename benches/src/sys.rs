@@ -1,9 +1,9 @@
-//! What these programs ask of Linux: epoll, sockets that never block, one clock, one core, and
-//! enough descriptors.
+//! What these programs need from Linux: epoll, nonblocking sockets, one clock, one core, and enough
+//! descriptors.
 //!
-//! Everything here is a thin, safe wrapper, so that the programs themselves read as what they do.
-//! The clock is CLOCK_MONOTONIC, which all processes of a host share: a time written into an event
-//! by the origin can be subtracted from the time at which the load reads it.
+//! Everything here is a thin, safe wrapper, so the programs themselves are readable. The clock is
+//! CLOCK_MONOTONIC, which all processes on a host share: the origin's time in an event can be
+//! subtracted from the time at which the load reads it.
 
 use std::ffi::OsString;
 use std::io;
@@ -19,12 +19,12 @@ use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::CpuSet;
 use rustix::time::{ClockId, Timespec};
 
-/// One millisecond, in the nanoseconds that all times here are counted in.
+/// One millisecond in nanoseconds, the unit of all times here.
 pub const MILLISECOND: u64 = 1_000_000;
 /// One second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// The result of anything that can go wrong; the error is one line, meant to be read by a person.
+/// The result of anything that can fail. The error is one readable line.
 pub type Outcome<T> = Result<T, String>;
 
 /// Nanoseconds of CLOCK_MONOTONIC.
@@ -45,7 +45,7 @@ pub fn raise_descriptor_limit() -> Outcome<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// Where programs are: Debian keeps proxies in folders that only root's PATH has.
+/// The PATH for programs: Debian installs proxies in folders that are only on root's PATH.
 pub fn search_path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/local/sbin:/usr/sbin:/sbin");
@@ -60,14 +60,14 @@ pub fn pin_to(core: usize) -> Outcome<()> {
         .map_err(|error| format!("cannot run on core {core} alone: {error}"))
 }
 
-/// Has this thread's timers end when they are due: the kernel would take 50 µs more, which are half
-/// of what is measured here.
+/// Makes this thread's timers exact: by default the kernel may add 50 µs, half of what is measured
+/// here.
 pub fn sharpen_timers() -> Outcome<()> {
     rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN))
         .map_err(|error| format!("cannot set the timer slack: {error}"))
 }
 
-/// Has this process give way to others on its core, by so many steps of `nice`.
+/// Lowers the priority of this process by this nice value.
 pub fn give_way(steps: i32) -> Outcome<()> {
     let changed = rustix::process::nice(steps);
     changed
@@ -75,13 +75,13 @@ pub fn give_way(steps: i32) -> Outcome<()> {
         .map_err(|error| format!("cannot change the priority: {error}"))
 }
 
-/// Has this process end when the process that started it ends, also across an `exec`.
+/// Makes this process end when its parent ends, even after an `exec`.
 pub fn end_with_parent() -> Outcome<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
         .map_err(|error| format!("cannot follow the parent's end: {error}"))
 }
 
-/// A listening socket with a deep backlog: thousands of streams are opened within a second.
+/// A listening socket with a long backlog, because thousands of streams are opened within a second.
 pub fn listen(address: SocketAddr) -> Outcome<TcpListener> {
     let open = || -> Result<OwnedFd, Errno> {
         let socket = stream_socket(address)?;
@@ -95,8 +95,8 @@ pub fn listen(address: SocketAddr) -> Outcome<TcpListener> {
         .map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 
-/// Begins a connection, with a receive buffer of so many bytes instead of the kernel's choice. It
-/// may not stand yet: a write that is refused is tried again when the socket is writable.
+/// Starts connecting, with a receive buffer of this size instead of the kernel's choice. It may not
+/// be connected yet: a write that fails is tried again when the socket is writable.
 pub fn connect(address: SocketAddr, receive_buffer: Option<usize>) -> io::Result<TcpStream> {
     let socket = stream_socket(address)?;
     if let Some(size) = receive_buffer {
@@ -110,8 +110,7 @@ pub fn connect(address: SocketAddr, receive_buffer: Option<usize>) -> io::Result
     Ok(TcpStream::from(socket))
 }
 
-/// Accepts one connection that is waiting, if there is one. Its socket does not block and sends at
-/// once.
+/// Accepts a waiting connection, if there is one. Its socket is nonblocking and has no delay.
 pub fn accept(listener: &TcpListener) -> Option<TcpStream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::accept_with(listener, flags).ok()?;
@@ -119,7 +118,7 @@ pub fn accept(listener: &TcpListener) -> Option<TcpStream> {
     Some(TcpStream::from(socket))
 }
 
-/// Has the kernel keep about so many bytes that the other end does not take, and not megabytes.
+/// Limits what the kernel buffers for a slow reader to about this size, instead of megabytes.
 pub fn limit_send_buffer(socket: impl AsFd, size: usize) -> io::Result<()> {
     Ok(sockopt::set_socket_send_buffer_size(socket, size)?)
 }
@@ -139,11 +138,11 @@ pub struct Poller {
     epoll: OwnedFd,
 }
 
-/// A socket that has something to say: the token it was added with, and what it is ready for.
+/// An event of a socket: its token, and what it is ready for.
 pub type Event = (usize, Ready);
 
 impl Poller {
-    /// A poller that watches nothing yet.
+    /// A poller without sockets.
     pub fn new() -> Outcome<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
             .map_err(|error| format!("cannot create an epoll instance: {error}"))?;
@@ -160,7 +159,7 @@ impl Poller {
         )?)
     }
 
-    /// Watches a socket for something else.
+    /// Changes what a socket is watched for.
     pub fn change(&self, socket: impl AsFd, token: usize, interest: Ready) -> io::Result<()> {
         Ok(epoll::modify(
             &self.epoll,
@@ -170,13 +169,12 @@ impl Poller {
         )?)
     }
 
-    /// Watches a socket no more.
+    /// Stops watching a socket.
     pub fn remove(&self, socket: impl AsFd) -> io::Result<()> {
         Ok(epoll::delete(&self.epoll, socket)?)
     }
 
-    /// Waits until `deadline` at most (for ever, if there is none), and fills `events` with what is
-    /// ready.
+    /// Waits until `deadline` (forever if there is none), and fills `events` with what is ready.
     pub fn wait(&self, events: &mut Events, deadline: Option<u64>) -> Outcome<()> {
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_sub(now());
@@ -194,7 +192,7 @@ impl Poller {
     }
 }
 
-/// What one wait found; allocated once.
+/// The results of a wait, allocated once.
 #[derive(Default)]
 pub struct Events(Vec<epoll::Event>);
 

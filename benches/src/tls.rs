@@ -1,9 +1,9 @@
-//! TLS as load and origin speak it: version 1.3, around a socket that never blocks.
+//! TLS for the load and the origin: version 1.3, on a nonblocking socket.
 //!
-//! The load believes every certificate, and resumes no session unless that is the question. So
-//! each of its handshakes is a full one for the peer, and costs the load the least it can: to
-//! verify takes a client longer than to sign takes a server. The origin hands out tickets, and
-//! knows which handshakes were resumed.
+//! The load accepts every certificate, and resumes no session unless that is measured. So each of
+//! its handshakes is a full one for the peer, at the lowest cost for the load: verifying takes a
+//! client longer than signing takes a server. The origin issues tickets, and counts resumed
+//! handshakes.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -25,11 +25,11 @@ use rustls::{
 
 use crate::sys::Outcome;
 
-/// The name that the certificate is for. The peers' configurations have it, too.
+/// The name in the certificate, which is in the peers' configurations, too.
 const NAME: &str = "localhost";
 
-/// Writes a certificate for [`NAME`], with a key of P-256, and this key, into one file. It was
-/// issued by itself, so whoever trusts the file trusts whoever has it.
+/// Writes a self-signed certificate for [`NAME`], with a P-256 key, and this key to one file, which
+/// can also be used as the trusted authority.
 pub fn write_certificate(file: &Path) -> Outcome<()> {
     let made = rcgen::generate_simple_self_signed([NAME.to_owned()]);
     let made = made.map_err(|error| format!("cannot make a certificate: {error}"))?;
@@ -37,7 +37,7 @@ pub fn write_certificate(file: &Path) -> Outcome<()> {
     fs::write(file, pem).map_err(|error| format!("cannot write {}: {error}", file.display()))
 }
 
-/// How the load asks.
+/// The configuration of the load.
 pub fn client() -> Outcome<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -50,14 +50,14 @@ pub fn client() -> Outcome<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// How one client asks that keeps its tickets.
+/// The configuration of a client that keeps its tickets.
 pub fn keeping_tickets(config: &ClientConfig) -> Arc<ClientConfig> {
     let mut config = config.clone();
     config.resumption = Resumption::in_memory_sessions(1);
     Arc::new(config)
 }
 
-/// How the origin answers, with what [`write_certificate`] has written.
+/// The configuration of the origin, with the file from [`write_certificate`].
 pub fn server(file: &Path) -> Outcome<Arc<ServerConfig>> {
     let unfit = |error: String| format!("{}: {error}", file.display());
     let certificate = CertificateDer::from_pem_file(file).map_err(|e| unfit(e.to_string()))?;
@@ -72,7 +72,7 @@ pub fn server(file: &Path) -> Outcome<Arc<ServerConfig>> {
     Ok(Arc::new(config))
 }
 
-/// A connection, with TLS or without.
+/// A connection, with or without TLS.
 pub struct Socket {
     tcp: TcpStream,
     tls: Option<Box<Connection>>,
@@ -85,7 +85,7 @@ impl Socket {
     }
 
     /// The client's end of a connection, with TLS if there is a configuration. Its handshake begins
-    /// with the first write, which need not wait for its end.
+    /// with the first write, which need not wait for its completion.
     pub fn client(tcp: TcpStream, config: Option<&Arc<ClientConfig>>) -> Outcome<Self> {
         let Some(config) = config else {
             return Ok(Self::plain(tcp));
@@ -107,18 +107,18 @@ impl Socket {
         Ok(Self { tcp, tls })
     }
 
-    /// True exactly when bytes wait here, which [`Write::flush`] writes once the socket has room.
+    /// True if bytes wait here, which [`Write::flush`] writes once the socket has room.
     pub fn is_full(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    /// Whether the handshake was resumed, once it is over.
+    /// Whether the session was resumed, once the handshake is complete.
     pub fn resumed(&self) -> Option<bool> {
         let kind = self.tls.as_ref()?.handshake_kind()?;
         Some(kind == HandshakeKind::Resumed)
     }
 
-    /// Ends both directions, whatever is still to come.
+    /// Closes both directions, whatever is still to come.
     pub fn shutdown(&self) -> io::Result<()> {
         self.tcp.shutdown(Shutdown::Both)
     }
@@ -131,8 +131,8 @@ impl AsFd for Socket {
 }
 
 impl Read for Socket {
-    /// Reads what there is. Behind a read that did not fill the buffer no byte waits but in the
-    /// kernel.
+    /// Reads what is available. After a read that does not fill the buffer, all remaining bytes are
+    /// in the kernel.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else {
             return self.tcp.read(buffer);
@@ -144,7 +144,7 @@ impl Read for Socket {
             }
             tls.read_tls(&mut self.tcp)?;
             let processed = tls.process_new_packets();
-            // What it has to answer, or why it does not like what it has read.
+            // Responses to what was read, or an alert.
             write_records(tls, &mut self.tcp)?;
             processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
@@ -152,7 +152,7 @@ impl Read for Socket {
 }
 
 impl Write for Socket {
-    /// Takes nothing while bytes wait here.
+    /// Accepts nothing while bytes wait here.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else {
             return self.tcp.write(bytes);
@@ -174,7 +174,7 @@ impl Write for Socket {
     }
 }
 
-/// Writes what the socket takes.
+/// Writes what the socket accepts.
 fn write_records(tls: &mut Connection, tcp: &mut TcpStream) -> io::Result<()> {
     while tls.wants_write() {
         match tls.write_tls(tcp) {
@@ -245,7 +245,7 @@ mod tests {
         (client, Socket::server(accepted, &config).unwrap())
     }
 
-    /// Moves bytes until so many have come, with a buffer of 20,000.
+    /// Moves bytes until this many have arrived, with a buffer of 20,000.
     fn receive(from: &mut Socket, to: &mut Socket, wanted: usize) -> Vec<u8> {
         let (mut bytes, mut buffer) = (Vec::new(), [0; 20_000]);
         while bytes.len() < wanted {
@@ -270,7 +270,7 @@ mod tests {
         let mut sent = 0;
         while let Ok(taken) = server.write(&block[sent % block.len()..]) {
             sent += taken;
-            assert!(sent < 100_000_000, "somebody takes everything");
+            assert!(sent < 100_000_000, "the sockets never fill");
         }
         assert!(server.is_full());
         let bytes = receive(&mut server, &mut client, sent);

@@ -1,8 +1,8 @@
-//! The whole arrangement, small: real processes, real sockets, a second for each measurement.
+//! The whole setup at a small scale: real processes, real sockets, a second for each measurement.
 
 use std::process::Command;
 
-/// Runs scenarios, and returns what was written.
+/// Runs scenarios, and returns the report.
 fn run(name: &str, arguments: &[&str]) -> std::io::Result<String> {
     let out = std::env::temp_dir().join(format!("bench-{name}-{}", std::process::id()));
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))

@@ -1,7 +1,7 @@
-//! Bodies: taking the chunked coding off what came in one read, and putting it on again.
+//! Bodies: removing the chunked coding from the bytes of one read, and adding it again.
 //!
-//! Both work in place, so each turn begins with copying the wire into the buffer, as the kernel
-//! does in a read; that copy is in the figures.
+//! Both work in place, so each iteration begins by copying the input into the buffer, as the kernel
+//! does in a read. The results include that copy.
 
 use std::hint::black_box;
 
@@ -10,8 +10,8 @@ use millstream::leaves::{BodyLength, BodyReader, BodyWriter, ChunkDecoder, HEADR
 
 use crate::events::{chunked, event};
 
-/// Reads as they come, with their payload's length: one event of 100 bytes; sixteen that came while
-/// nobody looked; one that fills the buffer.
+/// The bytes of one read, with the length of their payload: an event of 100 bytes; sixteen that
+/// arrived together; one that fills the buffer.
 fn reads() -> [(&'static str, Vec<u8>, usize); 3] {
     [
         ("1 event", chunked(&[event(100)]), 100),
@@ -20,7 +20,7 @@ fn reads() -> [(&'static str, Vec<u8>, usize); 3] {
     ]
 }
 
-/// Payload out of chunks.
+/// Decodes chunks to their payload.
 pub fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("chunk decode");
     for (name, wire, payload) in reads() {
@@ -41,8 +41,8 @@ pub fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a pipe does between a read and a write: payload out of the upstream's chunks, and into one
-/// chunk for the client.
+/// What a pipe does between a read and a write: it decodes the upstream's chunks, and frames the
+/// payload as a chunk for the client.
 pub fn pass_on(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("chunk decode and frame");
     for (name, wire, payload) in reads() {

@@ -1,4 +1,4 @@
-//! Heads: reading what clients and upstreams send, and writing what is sent on.
+//! Heads: parsing those of clients and upstreams, and writing those that are forwarded.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -36,12 +36,12 @@ const BROWSER_REQUEST: &[u8] = b"GET /api/v1/notifications/stream?channel=42 HTT
     Cookie: session=4f1c2b7a9d3e4c5f8a6b7c8d9e0f1a2b; theme=dark; consent=yes; _ga=GA1.2.1234\r\n\
     Last-Event-ID: 0000012345\r\n\r\n";
 
-/// The least that there must be. It has no Date, so one is written.
+/// The shortest possible. It has no Date, so one is added.
 const SMALL_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Content-Type: text/event-stream\r\n\
     Transfer-Encoding: chunked\r\n\r\n";
 
-/// The response of a framework that is careful.
+/// A response with the usual fields of a framework.
 const FRAMEWORK_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Date: Tue, 24 Nov 2026 22:08:14 GMT\r\n\
     Server: gunicorn\r\n\
@@ -88,7 +88,7 @@ fn read_response<'h, 'b>(
     ResponseHead::parse(bytes, store, &LIMITS, false)
 }
 
-/// From bytes to what they mean: where the head ends, and all that it says.
+/// Finds the end of a head and parses it.
 pub fn read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("head read");
     for (name, bytes) in REQUESTS {
@@ -112,7 +112,7 @@ pub fn read(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// From what a head means to the head that is sent on.
+/// Writes the head to be forwarded for a parsed one.
 pub fn write(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("head write");
     let mut out = Vec::with_capacity(LIMITS.head_bytes);

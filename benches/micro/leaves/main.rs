@@ -1,9 +1,9 @@
-//! What the parts of millstream cost that know no sockets, each by itself: nanoseconds a head, a
-//! read of events, a deadline, a request that is routed.
+//! The costs of those parts of millstream that know no sockets, each by itself: nanoseconds for a
+//! head, a read of events, a deadline, or routing a request.
 //!
-//! What is measured is what the proxy does once for each request, for each read or for each event,
-//! with inputs of the sizes that clients and upstreams send. No allocation is measured that the
-//! proxy does not make either: buffers are kept from one turn to the next.
+//! Each benchmark does what the proxy does once for each request, read or event, with inputs of
+//! typical sizes. Allocations are measured only where the proxy makes them, too: buffers are kept
+//! from one turn to the next.
 
 mod body;
 mod events;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// Two minutes for all of them.
+/// All of them together take two minutes.
 fn settings() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_secs(1))

@@ -1,15 +1,15 @@
-//! From a host and a path to an api, which every request asks for.
+//! Routing a host and a path to an api, as for every request.
 
 use std::hint::black_box;
 
 use criterion::Criterion;
 use millstream::leaves::{RouteSpec, Router};
 
-/// The api of a request that is the last to be looked at, among one and among a hundred.
+/// Finds the api that is compared last, among one and among a hundred.
 pub fn find(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("route");
     for (name, apis) in [("1 api", 1), ("100 apis", 100)] {
-        // Of the same length, so that their order is this one.
+        // All have the same length, so they are compared in this order.
         let paths: Vec<_> = (0..apis)
             .map(|number| format!("/api/v1/tenant-{number:03}"))
             .collect();

@@ -7,7 +7,7 @@ use millstream::leaves::Scanner;
 
 use crate::events::{event, event_with_id};
 
-/// Where events end, for what came in one read.
+/// Finds the boundaries of events in the bytes of one read.
 pub fn scan(criterion: &mut Criterion) {
     let numbered: Vec<u8> = (0..16)
         .flat_map(|number| event_with_id(number, 100))

@@ -1,4 +1,4 @@
-//! The timer wheel: a deadline that is put off, which every event does, and deadlines that come.
+//! The timer wheel: postponing a deadline, as every event does, and deadlines that pass.
 
 use std::hint::black_box;
 
@@ -7,7 +7,7 @@ use millstream::leaves::{Tick, Wheel};
 
 const OWNERS: u32 = 10_000;
 
-/// Deadlines of ten minutes, as they are when streams have opened within ten seconds.
+/// Deadlines of ten minutes, for streams that were opened within ten seconds.
 fn filled() -> Wheel {
     let mut wheel = Wheel::new(Tick::ZERO);
     wheel.reserve(OWNERS as usize);
@@ -21,8 +21,8 @@ fn fill(wheel: &mut Wheel) {
     }
 }
 
-/// A deadline among ten thousand: put off, so that the promise stands; and drawn nearer, so that
-/// the wheel has to move it.
+/// Changes a deadline among ten thousand: to a later time, which the wheel ignores until the old
+/// one passes; and to an earlier one, for which it must move the entry.
 pub fn touch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wheel touch");
     let mut wheel = filled();
@@ -47,7 +47,7 @@ pub fn touch(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Ten thousand promises, made and kept.
+/// Ten thousand deadlines, set and passed.
 pub fn expire(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wheel");
     group.throughput(Throughput::Elements(u64::from(OWNERS)));

@@ -1,5 +1,5 @@
-//! What a load measures while clients come: how long the events of streams that are open take then,
-//! and how long the clients wait for theirs.
+//! Measurements while clients arrive: the delays of events on open streams, and how long the new
+//! clients wait for their first event.
 
 use super::measure::Meter;
 use super::stream::Role;
@@ -8,17 +8,17 @@ use super::turns::Turns;
 use super::{Load, PATIENCE, SETTLING};
 use crate::sys::{self, MILLISECOND, Outcome, SECOND};
 
-/// From one visit to the next of the same client. A visit that takes longer costs it a turn.
+/// The interval between visits of the same client. A longer visit costs it a turn.
 const VISIT_PERIOD: u64 = 50 * MILLISECOND;
-/// How often a storm comes.
+/// The number of storms.
 const STORMS: usize = 10;
-/// Connections of a storm that are begun between two polls. The first ones must not wait for the
-/// last, nor the events of others for all of them.
+/// The connections of a storm that are opened between two polls. The first must not wait for the
+/// last, nor other streams' events for all of them.
 const STEP: usize = 16;
 
 impl Load {
-    /// Paced streams by themselves, and then beside clients that come, and leave behind the first
-    /// event. A clock says when they come, however the peer does.
+    /// Paced streams alone, and then with clients that connect and leave after the first event.
+    /// They come at fixed times, whatever the peer does.
     pub fn visits(&mut self, report: &mut Report) -> Outcome<()> {
         self.alone(report)?;
         let first = self.streams.len();
@@ -39,8 +39,8 @@ impl Load {
         self.all_go_on()
     }
 
-    /// Paced streams by themselves, and then while many clients open a stream at once. Events that
-    /// the storm has held up count, too, so each stream is waited for once more behind its end.
+    /// Paced streams alone, and then while many clients open a stream at once. Delayed events must
+    /// be counted, too, so after each storm it waits for another event on each stream.
     pub fn storm(&mut self, report: &mut Report) -> Outcome<()> {
         self.alone(report)?;
         let mut during = Tally::new();
@@ -61,14 +61,14 @@ impl Load {
         report.add("storm_ms", times[STORMS / 2] as f64 / MILLISECOND as f64);
         report.add_quantiles("storm", &during.delays);
         if self.plan.resume {
-            // Those of the first storm have none to come with.
+            // Clients of the first storm have no tickets yet.
             let comers = (STORMS - 1) * self.plan.storm;
             report.add_share("resumed_percent", resumed as f64 * 100.0, comers as u64);
         }
         Ok(())
     }
 
-    /// Has the clients of one storm come, and returns the time until all have their first event.
+    /// Opens the streams of one storm, and returns the time until all have their first event.
     fn rush(&mut self) -> Outcome<u64> {
         self.aside = Tally::new();
         let (wanted, all) = (self.plan.storm, self.plan.streams + self.plan.storm);

@@ -1,5 +1,5 @@
-//! System calls of the peer, counted by `perf` in a window of their own: a tracepoint in each call
-//! would disturb the timing.
+//! System calls of the peer, counted by `perf` in a separate window, because a tracepoint in each
+//! call would disturb the timing.
 
 use std::process::{Child, Command, Stdio};
 
@@ -9,11 +9,11 @@ use crate::sys::{MILLISECOND, SECOND};
 /// Nanoseconds for which calls are counted.
 const WINDOW: u64 = 2 * SECOND;
 
-/// A `perf` that counts.
+/// A running `perf`.
 pub struct Calls(Child);
 
 impl Calls {
-    /// Begins to count; nothing without `perf`, which is Debian's package linux-perf.
+    /// Starts counting. None without `perf`, which is in Debian's package linux-perf.
     pub fn count(peer: Watch) -> Option<Self> {
         let processes: Vec<String> = peer.family().iter().map(u32::to_string).collect();
         Command::new("perf")
@@ -28,12 +28,12 @@ impl Calls {
             .ok()
     }
 
-    /// True exactly when the window is over.
+    /// True if the window is over.
     pub fn is_over(&mut self) -> bool {
         !matches!(self.0.try_wait(), Ok(None))
     }
 
-    /// Calls in a second; nothing if `perf` was not allowed to count them.
+    /// Calls per second. None if `perf` was not permitted to count them.
     pub fn a_second(self) -> Option<f64> {
         let output = self.0.wait_with_output().ok()?;
         let text = String::from_utf8_lossy(&output.stderr);

@@ -1,28 +1,28 @@
-//! Whether each event of a stream is the one that must come next, whole and unchanged.
+//! Checks that each event of a stream is the expected one, complete and unchanged.
 
 use super::tally::Tally;
 use crate::event;
 use crate::origin::SHORT_BODY;
 use crate::sys::Outcome;
 
-/// What is known of a stream's events.
+/// What is known about the events of a stream.
 pub struct Check {
-    /// The stream's number, which each event must carry.
+    /// The stream's number, which each event must have.
     pub stream: u32,
-    /// The sequence number of the event that must come next, that is the number of those that came.
+    /// The sequence number of the next event, which is the number of events so far.
     pub next: u32,
-    /// The beginning of an event, or of a short body, whose end has not come.
+    /// The beginning of an event, or of a short body, that is incomplete.
     partial: Vec<u8>,
-    /// How long the event before took.
+    /// The delay of the previous event.
     last_delay: Option<u64>,
-    /// The size of the first event, which all have.
+    /// The size of the first event, which all must have.
     size: Option<usize>,
-    /// The first event may be any.
+    /// The first event may have any number.
     joins: bool,
 }
 
 impl Check {
-    /// A stream of which nothing was read.
+    /// A stream before its first byte.
     pub fn new(stream: u32) -> Self {
         Self {
             stream,
@@ -34,7 +34,7 @@ impl Check {
         }
     }
 
-    /// The stream that all ask for, which has begun already.
+    /// The stream that all clients share, which has begun already.
     pub fn of_shared() -> Self {
         Self {
             joins: true,
@@ -42,7 +42,7 @@ impl Check {
         }
     }
 
-    /// The same stream, of which nothing was read.
+    /// The same stream before its first byte.
     pub fn anew(&self) -> Self {
         Self {
             joins: self.joins,
@@ -50,7 +50,7 @@ impl Check {
         }
     }
 
-    /// True exactly when an event has begun whose end has not come.
+    /// True within an event.
     pub fn inside_event(&self) -> bool {
         !self.partial.is_empty()
     }
@@ -95,7 +95,7 @@ impl Check {
         }
     }
 
-    /// Checks the end of a response, which must have had so many events.
+    /// Checks the end of a response. `events` is the number of events that it must have had.
     pub fn end(&self, events: Option<u32>) -> Outcome<()> {
         if self.inside_event() {
             return Err("a response that ends inside an event".into());
@@ -108,8 +108,8 @@ impl Check {
         }
     }
 
-    /// Checks an event; what a proxy says for itself (heartbeats, and `retry:` when it drains) is
-    /// only counted.
+    /// Checks an event. What a proxy inserts (heartbeats, and `retry:` when it drains) is only
+    /// counted.
     fn event(&mut self, event: &[u8], now: u64, tally: &mut Tally) -> Outcome<()> {
         if event.starts_with(b":") || event.starts_with(b"retry:") {
             tally.comments += 1;
@@ -143,8 +143,8 @@ impl Check {
     }
 }
 
-/// Where the event ends that begins with `partial` and goes on in `bytes`: behind its empty line.
-/// What is partial is not searched again, since a long event comes in many reads.
+/// The end of the event that begins with `partial` and continues in `bytes`, after its empty line.
+/// The partial bytes are not searched again, because a long event arrives in many reads.
 fn end_of_event(partial: &[u8], bytes: &[u8]) -> Option<usize> {
     if partial.ends_with(b"\n") && bytes.starts_with(b"\n") {
         return Some(1);
@@ -182,7 +182,7 @@ mod tests {
             .to_owned()
     }
 
-    /// Reads a body of stream 7, which is to have two events, cut at every position.
+    /// Reads a body of stream 7, which must have two events, split at every position.
     fn check(body: &str, want: Result<u64, &str>) {
         for cut in 0..=body.len() {
             let (mut check, mut tally) = (Check::new(7), Tally::new());

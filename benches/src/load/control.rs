@@ -1,5 +1,5 @@
-//! The load's own connection to the origin, past the peer: it wakes streams, and asks what the
-//! origin sees.
+//! The load's own connection to the origin, not through the peer: it wakes streams, and asks what
+//! the origin has counted.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use crate::sys::Outcome;
 
-/// A connection on which one request follows the other.
+/// A connection for requests, one after the other.
 pub struct Control(TcpStream);
 
-/// What the origin has counted.
+/// The origin's counts.
 pub struct Origin {
-    /// Streams that are not complete, and whose connection stands.
+    /// Open streams.
     pub open: u64,
-    /// Events that were sent since it began, to anybody.
+    /// Events sent since the start, to all clients.
     pub events: u64,
-    /// TLS handshakes since it began.
+    /// TLS handshakes since the start.
     pub handshakes: u64,
-    /// Those of them that were resumed.
+    /// How many of these were resumed.
     pub resumed: u64,
 }
 
@@ -37,18 +37,18 @@ impl Control {
             .map_err(|error| format!("cannot reach the origin at {address}: {error}"))
     }
 
-    /// Has all waiting streams sent their events. The answer stays unread until the next request,
-    /// as the streams must be read first.
+    /// Makes the origin send events to all waiting streams. The response stays unread until the
+    /// next request, because the streams must be read first.
     pub fn wake(&mut self) -> Outcome<()> {
         self.ask("/wake")
     }
 
-    /// Takes the answer to [`Self::wake`].
+    /// Reads the response to [`Self::wake`].
     pub fn woken(&mut self) -> Outcome<()> {
         self.answer().map(drop)
     }
 
-    /// What the origin has counted until now.
+    /// The origin's counts so far.
     pub fn tally(&mut self) -> Outcome<Origin> {
         self.ask("/tally")?;
         let body = self.answer()?;
@@ -74,7 +74,7 @@ impl Control {
             .map_err(|error| format!("cannot ask the origin: {error}"))
     }
 
-    /// The body of an answer, which comes in one write.
+    /// Reads the body of a response, which is sent in one write.
     fn answer(&mut self) -> Outcome<String> {
         let mut buffer = [0; 1024];
         let read = self.0.read(&mut buffer);

@@ -1,4 +1,4 @@
-//! What a load measures while a peer does its work: rest, wakes, and events for a while.
+//! The measurements of the load: rest, wakes, and events for a given time.
 
 use super::calls::Calls;
 use super::control::Control;
@@ -9,17 +9,17 @@ use super::watch::Watch;
 use super::{Load, PATIENCE};
 use crate::sys::{self, MILLISECOND, Outcome, SECOND};
 
-/// Until an origin must have heard that a client has left.
+/// The time after which the origin must have noticed that a client has left.
 const LEAVING: u64 = 300 * MILLISECOND;
 
-/// What the peer had used when a measurement began.
+/// What the peer had used at the beginning of a measurement.
 pub struct Meter {
     begun: u64,
     used: Option<(Watch, u64, (u64, u64))>,
 }
 
 impl Meter {
-    /// Begins.
+    /// Starts a measurement.
     pub fn start(watch: Option<Watch>) -> Outcome<Self> {
         let used = match watch {
             Some(watch) => Some((watch, watch.processor_time()?, watch.ticks()?)),
@@ -29,7 +29,7 @@ impl Meter {
         Ok(Self { begun, used })
     }
 
-    /// Tells what the peer used since, in all and for each of what was counted.
+    /// Reports what the peer has used since, in total and for each event and response.
     pub fn tell(self, tally: &Tally, report: &mut Report) -> Outcome<()> {
         let seconds = (sys::now() - self.begun) as f64 / SECOND as f64;
         if let Some((watch, used, ticks)) = self.used {
@@ -48,7 +48,7 @@ impl Meter {
 }
 
 impl Load {
-    /// Does what the plan says, once all streams are open.
+    /// Does what the plan says, after all streams are open.
     pub fn work(&mut self, report: &mut Report) -> Outcome<()> {
         if self.plan.drain {
             self.drain(report)
@@ -90,7 +90,7 @@ impl Load {
         Ok(())
     }
 
-    /// Sees how long events take while the main streams are alone.
+    /// Measures delays with only the main streams.
     pub fn alone(&mut self, report: &mut Report) -> Outcome<()> {
         self.tally = Tally::new();
         self.pump(self.plan.window)?;
@@ -98,7 +98,7 @@ impl Load {
         Ok(())
     }
 
-    /// Counts for a while.
+    /// Counts and measures for the planned time.
     fn count(&mut self, report: &mut Report) -> Outcome<()> {
         self.tally = Tally::new();
         let meter = Meter::start(self.plan.watch)?;
@@ -123,8 +123,8 @@ impl Load {
         Ok(())
     }
 
-    /// Waits until each endless stream has one more event. One that stands still has no delays that
-    /// would tell of it.
+    /// Waits for one more event on each endless stream. A stream that stands still has no delays by
+    /// which it would be noticed.
     pub fn all_go_on(&mut self) -> Outcome<()> {
         if !self.plan.is_endless() {
             return Ok(());
@@ -151,7 +151,7 @@ impl Load {
         }
     }
 
-    /// Counts the peer's system calls while events go on.
+    /// Counts the peer's system calls while events continue.
     fn count_calls(&mut self, report: &mut Report) -> Outcome<()> {
         let Some(mut calls) = self.plan.watch.and_then(Calls::count) else {
             return Ok(());
@@ -169,8 +169,8 @@ impl Load {
         Ok(())
     }
 
-    /// Wakes all streams again and again; each wake begins when the one before has reached
-    /// everyone.
+    /// Wakes all streams repeatedly. Each wake begins when the previous one has reached all of
+    /// them.
     fn wake_all(&mut self, report: &mut Report) -> Outcome<()> {
         let mut control = Control::connect(self.plan.control)?;
         self.tally = Tally::new();

@@ -1,33 +1,33 @@
-//! What a load is to do, as its command line says it.
+//! The plan of a load: its command line.
 //!
 //! ```text
-//! load --to ADDR --path PATH  through which peer, to which of the origin's paths
-//!      --tls                  with TLS
-//!      --resume               each client of a storm comes with the tickets of the one before
-//!      --streams N            so many connections, each with a request of its own
+//! load --to ADDR --path PATH  the peer, and the path at the origin
+//!      --tls                  use TLS
+//!      --resume               each client of a storm uses the tickets of the previous one
+//!      --streams N            the number of connections, each with its own request
 //!      --post                 POST instead of GET
-//!      --rest SECONDS         after opening do nothing, and see what that costs the peer
-//!      --wakes N              so often ask the origin to wake all streams
-//!      --burst N              for so many events on each
-//!      --control ADDR         the origin's own address
-//!      --seconds N            count and measure for so long
-//!      --shared               all connections ask for the same stream, and may come to it late
-//!      --stalled N            beside the streams so many that read nothing
+//!      --rest SECONDS         after opening do nothing, and measure what that costs the peer
+//!      --wakes N              make the origin wake all streams this many times
+//!      --burst N              the number of events on each stream at a wake
+//!      --control ADDR         the origin's address
+//!      --seconds N            count and measure for this time
+//!      --shared               all connections request the same stream, and may join it late
+//!      --stalled N            in addition, this many streams that read nothing
 //!      --again WORD           when a response ends, send the request again: keep, on the
 //!                             same connection; fresh, on a new one. leave: the client leaves
-//!                             behind the first event, and comes back
-//!      --events N             so many events in each response
-//!      --raw                  bodies are the origin's short one, and hold no events
+//!                             after the first event, and reconnects
+//!      --events N             the number of events in each response
+//!      --raw                  bodies are the origin's short one, without events
 //!      --calls                count the peer's system calls, too
-//!      --slow N               beside the streams so many that read 1 KB a second
-//!      --visits N             beside the streams so many clients a second that open a
-//!                             stream and leave behind its first event
-//!      --storm N              beside the streams so many clients that open one, at once
-//!      --drain                have the peer drain, and see how the streams end
-//!      --reloads N            have the peer read its configuration again, so often
-//!      --shorts N             beside the streams so many connections with short requests
-//!      --tell WORDS           how the peer is told to: a signal's name, or a command
-//!      --watch PID            the peer's process, whose use of the host is to be told
+//!      --slow N               in addition, this many streams that read 1 KB per second
+//!      --visits N             in addition, this many clients per second that open a stream
+//!                             and leave after its first event
+//!      --storm N              in addition, this many clients that open a stream, all at once
+//!      --drain                make the peer drain, and record how the streams end
+//!      --reloads N            make the peer reload its configuration this many times
+//!      --shorts N             in addition, this many connections with short requests
+//!      --tell WORDS           how the peer is told to: the name of a signal, or a command
+//!      --watch PID            the peer's process, whose resource usage is reported
 //!      --core N               run on this core
 //! ```
 
@@ -45,9 +45,9 @@ use crate::tls;
 
 /// A load's command line.
 pub struct Plan {
-    /// Where connections go.
+    /// The address to connect to.
     pub to: SocketAddr,
-    /// How TLS is spoken, if it is.
+    /// The configuration for TLS, if it is used.
     pub tls: Option<Arc<ClientConfig>>,
     /// Clients of a storm keep their tickets.
     pub resume: bool,
@@ -59,17 +59,17 @@ pub struct Plan {
     pub post: bool,
     /// Nanoseconds of doing nothing.
     pub rest: u64,
-    /// How often to wake all streams.
+    /// How often all streams are woken.
     pub wakes: usize,
-    /// Events on a stream at each wake.
+    /// Events per stream at each wake.
     pub burst: u64,
-    /// The origin's own address.
+    /// The origin's address.
     pub control: Option<SocketAddr>,
     /// Nanoseconds of measuring.
     pub window: u64,
-    /// What follows the end of a response.
+    /// What happens after the end of a response.
     pub again: Again,
-    /// Events in a response that ends.
+    /// Events in a response, if it ends.
     pub events: u32,
     /// Bodies are the origin's short one.
     pub raw: bool,
@@ -77,43 +77,43 @@ pub struct Plan {
     pub calls: bool,
     /// The number of slow readers.
     pub slow: usize,
-    /// All connections ask for the same stream.
+    /// All connections request the same stream.
     pub shared: bool,
     /// The number of readers that read nothing.
     pub stalled: usize,
-    /// Clients a second that open a stream and leave behind its first event.
+    /// Clients per second that open a stream and leave after its first event.
     pub visits: usize,
     /// Clients that open a stream, all at once.
     pub storm: usize,
     /// The peer is told to drain.
     pub drain: bool,
-    /// How often the peer is told to read its configuration again.
+    /// How often the peer is told to reload its configuration.
     pub reloads: usize,
-    /// The number of connections with short requests beside that.
+    /// The number of connections with short requests during that.
     pub shorts: usize,
-    /// How the peer is told.
+    /// How the peer is told to drain or reload.
     pub tell: Option<Tell>,
     /// The peer's process.
     pub watch: Option<Watch>,
 }
 
-/// What follows the end of a response.
+/// What happens after the end of a response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Again {
     /// Nothing: streams do not end.
     Never,
-    /// Nothing: it is noted how they end.
+    /// Nothing, but the ends are recorded.
     Noted,
     /// Another request on the same connection.
     Keep,
     /// Another request on a new connection.
     Fresh,
-    /// Streams do not end, but clients leave behind the first event, and come back.
+    /// Streams do not end, but clients leave after the first event, and reconnect.
     Leave,
 }
 
 impl Plan {
-    /// Reads the command line, and moves to the core it names.
+    /// Parses the command line, and moves to the core that it names.
     pub fn from_args(args: Args) -> Outcome<Self> {
         let (mut to, mut core) = (None, None);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -184,8 +184,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// True exactly when the main streams have events by the clock, or without a pause, for ever,
-    /// and nobody leaves them.
+    /// True if the main streams have events at a fixed rate, or without a pause, forever, and their
+    /// clients do not leave.
     pub fn is_endless(&self) -> bool {
         let has_events = self.path.starts_with("/paced") || self.path.starts_with("/saturate");
         has_events && self.again != Again::Leave

@@ -1,4 +1,4 @@
-//! One connection of the load: its request and its response.
+//! A connection of the load: its request and its response.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -12,42 +12,42 @@ use crate::response::{Piece, Response};
 use crate::sys::{self, Outcome};
 use crate::tls::Socket;
 
-/// The receive buffer of a client that reads slowly, so that the kernel does not read for it.
+/// The receive buffer of a slow client, small enough that the kernel does not read ahead much.
 const SMALL_BUFFER: usize = 16 * 1024;
 
-/// A connection and the response that is being read from it.
+/// A connection and the response that it receives.
 pub struct Stream {
     /// The connection.
     pub socket: Socket,
-    /// What the connection is for.
+    /// The purpose of the connection.
     pub role: Role,
-    /// The events of its response.
+    /// The checks of its events.
     pub check: Check,
-    /// True exactly when this connection, or the one that it replaces, has brought a head.
+    /// True if this connection, or the one that it replaces, has received a head.
     pub open: bool,
-    /// How far the connection is.
+    /// The state of the connection.
     pub state: State,
     response: Response,
     /// When the request was sent.
     asked: u64,
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// What the plan is about.
+    /// The main streams of the plan.
     Main,
-    /// It reads little, and by the clock.
+    /// It reads little, at fixed times.
     Slow,
-    /// It opens a stream by the clock, and leaves behind its first event.
+    /// It opens a stream at fixed times, and leaves after its first event.
     Visitor,
     /// It opens a stream together with many others.
     Newcomer,
-    /// It sends short requests by the clock; some may fail.
+    /// It sends short requests at fixed times; some may fail.
     Short,
 }
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// No request was sent, or its response is complete.
@@ -58,10 +58,10 @@ pub enum State {
     Gone,
 }
 
-/// What a read has brought.
+/// The result of a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// No end.
+    /// Not at an end.
     More,
     /// The end of the response.
     Whole,
@@ -70,7 +70,7 @@ pub enum Heard {
 }
 
 impl Stream {
-    /// Begins a connection to the peer, with TLS if there is a configuration.
+    /// Starts connecting to the peer, with TLS if there is a configuration.
     pub fn connect(
         to: SocketAddr,
         tls: Option<&Arc<ClientConfig>>,
@@ -91,7 +91,7 @@ impl Stream {
         })
     }
 
-    /// Sends the request, whose response is the next one; it fits into an empty socket.
+    /// Sends the request whose response is read next. It fits into an empty socket.
     pub fn ask(&mut self, request: &[u8]) -> Outcome<()> {
         self.response = Response::new();
         self.check = self.check.anew();
@@ -107,7 +107,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads once, and checks and counts what came; `raw` is the origin's short body.
+    /// Reads once, and checks and counts the data. `raw` says that the body is the origin's short
+    /// one.
     pub fn read(&mut self, scratch: &mut [u8], raw: bool, tally: &mut Tally) -> Outcome<Heard> {
         let bytes = match self.socket.read(scratch) {
             Ok(0) => return Ok(Heard::Cut),
@@ -149,19 +150,19 @@ impl Stream {
         Ok(heard)
     }
 
-    /// Ends the connection, whatever the peer still has for it.
+    /// Closes the connection, whatever the peer still has to send.
     pub fn leave(&mut self) -> Outcome<()> {
         self.state = State::Gone;
         let ended = self.socket.shutdown();
         ended.map_err(|error| self.broken(&error.to_string()))
     }
 
-    /// True exactly when this is a short request whose response is still due.
+    /// True if this is a short request whose response is still due.
     pub fn is_unanswered(&self) -> bool {
         self.role == Role::Short && self.state == State::Asked
     }
 
-    /// An error of this stream, in words.
+    /// The text of an error of this stream.
     pub fn broken(&self, what: &str) -> String {
         format!("stream {}: {what}", self.check.stream)
     }

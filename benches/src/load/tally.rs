@@ -1,30 +1,30 @@
-//! What a load counts, and how it tells it: one line of `name=value`.
+//! The counts of a load, and their report: one line of `name=value`.
 
 use crate::histogram::Histogram;
 
-/// What was counted since the last reset.
+/// Counts since the last reset.
 pub struct Tally {
     /// Events, each of them checked.
     pub events: u64,
-    /// What a proxy says for itself, as its heartbeats.
+    /// Anything inserted by a proxy, such as heartbeats.
     pub comments: u64,
-    /// Responses that are complete, or of which the client had enough.
+    /// Responses that are complete, or whose clients have left as planned.
     pub responses: u64,
-    /// Requests without a whole response.
+    /// Requests without a complete response.
     pub failures: u64,
     /// Bytes of bodies.
     pub bytes: u64,
-    /// From the stamp of an event to its reading.
+    /// From the time in an event to its reading.
     pub delays: Histogram,
-    /// By how much the delays of two events that follow each other differ: the gap between them is
-    /// so much longer or shorter for the client than it was for the origin.
+    /// The difference between the delays of two successive events: the gap between them is this
+    /// much longer or shorter for the client than for the origin.
     pub jitters: Histogram,
-    /// From the sending of a request to the reading of the first event.
+    /// From the sending of a request to the reading of its first event.
     pub firsts: Histogram,
 }
 
 impl Tally {
-    /// Nothing yet.
+    /// All counts are zero.
     pub fn new() -> Self {
         Self {
             events: 0,
@@ -39,11 +39,11 @@ impl Tally {
     }
 }
 
-/// The line that is told in the end.
+/// The line that is printed at the end.
 pub struct Report(Vec<String>);
 
 impl Report {
-    /// A line without words.
+    /// An empty line.
     pub fn new() -> Self {
         Self(Vec::new())
     }
@@ -53,19 +53,19 @@ impl Report {
         self.0.join(" ")
     }
 
-    /// Adds a figure.
+    /// Adds a value.
     pub fn add(&mut self, name: &str, value: f64) {
         self.0.push(format!("{name}={value}"));
     }
 
-    /// Adds a sum's share for each of so many, if there are any.
+    /// Adds a sum divided by a count, unless that is zero.
     pub fn add_share(&mut self, name: &str, value: f64, among: u64) {
         if among > 0 {
             self.add(name, value / among as f64);
         }
     }
 
-    /// Adds what was counted in so many seconds.
+    /// Adds what was counted in this number of seconds.
     pub fn add_tally(&mut self, tally: &Tally, seconds: f64) {
         self.add("events", tally.events as f64);
         self.add("comments", tally.comments as f64);
@@ -78,7 +78,7 @@ impl Report {
         self.add_quantiles("first", &tally.firsts);
     }
 
-    /// Adds a median and what lies above it, in microseconds.
+    /// Adds the median and higher quantiles, in microseconds.
     pub fn add_quantiles(&mut self, name: &str, of: &Histogram) {
         if of.total() > 0 {
             for (part, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {

@@ -1,4 +1,4 @@
-//! How the peer is told to drain or to read its configuration again: by a signal, or by a command.
+//! Tells the peer to drain or to reload its configuration: by a signal, or by a command.
 
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
@@ -8,12 +8,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::watch::Watch;
 use crate::sys::Outcome;
 
-/// A signal's name, or the words of a command.
+/// The name of a signal, or a command.
 #[derive(Clone)]
 pub enum Tell {
-    /// For the peer's process.
+    /// Sent to the peer's process.
     Signal(Signal),
-    /// To be run, behind everything else that the core has to do.
+    /// Run with the lowest priority on its core.
     Command(String),
 }
 
@@ -34,7 +34,7 @@ impl FromStr for Tell {
 }
 
 impl Tell {
-    /// Tells it; the command that does so, if there is one, is still running then.
+    /// Sends the signal, or starts the command.
     pub fn tell(&self, peer: Watch) -> Outcome<Telling> {
         match self {
             Self::Signal(signal) => {
@@ -56,17 +56,17 @@ impl Tell {
     }
 }
 
-/// What was told, and the command that may still be about it.
+/// The command, which may still be running.
 pub struct Telling(Option<Child>);
 
 impl Telling {
-    /// True exactly when nothing is running.
+    /// True if nothing is running.
     pub fn is_over(&mut self) -> bool {
         let running = |child: &mut Child| matches!(child.try_wait(), Ok(None));
         !self.0.as_mut().is_some_and(running)
     }
 
-    /// Waits for the command; if it failed, the peer was not told, and its last line says why.
+    /// Waits for the command. If it fails, its last line says why the peer was not told.
     pub fn end(self) -> Outcome<()> {
         let Some(child) = self.0 else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a load tries a peer with: readers that are slow, a drain, and reloads.
+//! Trials of a peer by the load: slow readers, a drain, and reloads.
 
 use super::control::Control;
 use super::stream::Role;
@@ -9,17 +9,17 @@ use super::watch::Watch;
 use super::{End, Load, PATIENCE, SETTLING};
 use crate::sys::{self, MILLISECOND, Outcome, SECOND};
 
-/// How long it is watched whether anything still flows into the buffers of slow streams.
+/// How long nothing must be sent before the buffers of slow streams are taken to be full.
 const STILL: u64 = 100 * MILLISECOND;
-/// From one reload to the next, at least.
+/// The minimum time between two reloads.
 const RELOAD_GAP: u64 = 400 * MILLISECOND;
-/// Until a reload's old process is gone, if nothing holds it.
+/// The time after which a reload's old process is gone, unless something holds it.
 const RELOADED: u64 = SECOND;
-/// From one request to the next on a connection with short requests.
+/// The interval between requests on a connection with short requests.
 const SHORT_PERIOD: u64 = 20 * MILLISECOND;
 
 impl Load {
-    /// Paced streams by themselves, and then beside streams that the peer has much for, and whose
+    /// Paced streams alone, and then with streams for which the peer gets much data, and whose
     /// clients read little.
     pub fn slow(&mut self, report: &mut Report) -> Outcome<()> {
         self.alone(report)?;
@@ -39,7 +39,7 @@ impl Load {
         self.all_go_on()
     }
 
-    /// Paced streams by themselves, and then beside clients that read nothing.
+    /// Paced streams alone, and then with clients that read nothing.
     pub fn stalled(&mut self, report: &mut Report) -> Outcome<()> {
         self.alone(report)?;
         let before = self.plan.watch.map(Watch::memory).transpose()?;
@@ -70,8 +70,8 @@ impl Load {
         Err("the buffers of slow readers are not full after 30 s".into())
     }
 
-    /// Asks the origin: a peer that gives up on slow readers would win, and they would learn of it
-    /// only once their buffers are read.
+    /// Asks the origin whether all streams are open: a peer that closed slow readers would have an
+    /// advantage, and the clients would notice only after reading all of their buffers.
     fn all_are_open(&self) -> Outcome<()> {
         let open = Control::connect(self.plan.control)?.tally()?.open;
         let wanted = self.streams.len() as u64;
@@ -83,7 +83,7 @@ impl Load {
         Ok(())
     }
 
-    /// Has the peer drain, and notes when and how its streams end.
+    /// Drains the peer, and records when and how its streams end.
     pub fn drain(&mut self, report: &mut Report) -> Outcome<()> {
         self.pump(self.plan.window)?;
         self.nothing_has_ended()?;
@@ -111,7 +111,7 @@ impl Load {
         Ok(())
     }
 
-    /// Has the peer read its configuration again and again, with streams open and requests coming.
+    /// Makes the peer reload repeatedly, with open streams and new requests.
     pub fn reload(&mut self, report: &mut Report) -> Outcome<()> {
         let first = self.streams.len();
         self.open(self.plan.shorts, Role::Short)?;
@@ -161,7 +161,7 @@ impl Load {
     }
 }
 
-/// How many of the times, which are in order, lie within some span of this length, at most.
+/// The most times, which are sorted, within any span of this length.
 fn most_within(times: &[u64], span: u64) -> usize {
     let within =
         |(index, first): (usize, &u64)| times[index..].partition_point(|time| time - first <= span);

@@ -1,8 +1,8 @@
-//! Connections that act by the clock: each of a group once in a period, one after the other.
+//! Connections that act at fixed times: each of a group once per period, one after the other.
 
 use std::ops::Range;
 
-/// Whose turn it is, and when.
+/// Whose turn is next, and when.
 pub struct Turns {
     members: Range<usize>,
     /// Nanoseconds between two turns.
@@ -12,7 +12,7 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Turns of a group, each member's once in `period` nanoseconds, from `now` on.
+    /// Turns for a group, in which each member has one in `period` nanoseconds, from `now` on.
     pub fn new(members: Range<usize>, period: u64, now: u64) -> Self {
         let gap = period / members.len().max(1) as u64;
         let at = members.start;
@@ -24,13 +24,13 @@ impl Turns {
         }
     }
 
-    /// When the next turn comes.
+    /// When the next turn is.
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// The member whose turn it is at `now`, once; call it until there is none. Turns that were
-    /// missed are made up for.
+    /// Takes a turn that is due at `now`, and returns the member. Call it until there is none;
+    /// missed turns are made up for.
     pub fn take(&mut self, now: u64) -> Option<usize> {
         if self.next > now || self.members.is_empty() {
             return None;

@@ -1,26 +1,26 @@
-//! What a peer uses, read from /proc: its process and all that it started, so that a master and its
-//! worker count.
+//! The resources used by a peer, from /proc: those of its process and all descendants, so a master
+//! and its worker count.
 //!
-//! Processor time is that of the scheduler, in nanoseconds; the kernel's work for loopback traffic
-//! is in it, for the writer of a segment pays for its delivery. Memory is the proportional set:
-//! shared pages count in parts.
+//! Processor time is that of the scheduler, in nanoseconds. It includes the kernel's work for
+//! loopback traffic, because the sender of a segment is charged for its delivery. Memory is the
+//! proportional set size: shared pages count in parts.
 
 use std::fs;
 
 use crate::sys::Outcome;
 
-/// A process whose use is watched.
+/// A process that is watched.
 #[derive(Clone, Copy)]
 pub struct Watch(pub u32);
 
 impl Watch {
-    /// Nanoseconds of processor time until now.
+    /// Nanoseconds of processor time so far.
     pub fn processor_time(self) -> Outcome<u64> {
         self.sum(|process| {
             let mut sum = 0;
             let threads = fs::read_dir(format!("/proc/{process}/task")).ok()?;
             for thread in threads.flatten() {
-                // It may have ended since it was listed, and takes its time along.
+                // The thread may have ended since it was listed, and its time is lost.
                 let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) else {
                     continue;
                 };
@@ -30,7 +30,7 @@ impl Watch {
         })
     }
 
-    /// Clock ticks (1/100 s) in user mode and in the kernel until now: coarser, but told apart.
+    /// Clock ticks (1/100 s) in user mode and in the kernel so far: less precise, but separate.
     pub fn ticks(self) -> Outcome<(u64, u64)> {
         let field = |index: usize| {
             self.sum(|process| {
@@ -42,7 +42,7 @@ impl Watch {
         Ok((field(11)?, field(12)?))
     }
 
-    /// Bytes of the proportional set size.
+    /// The proportional set size in bytes.
     pub fn memory(self) -> Outcome<u64> {
         self.sum(|process| {
             let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
@@ -52,8 +52,7 @@ impl Watch {
         })
     }
 
-    /// The sum over the process, which must be there, and its descendants, which may be about to
-    /// end.
+    /// The sum for the process, which must exist, and its descendants, which may be ending.
     fn sum(self, of: impl Fn(u32) -> Option<u64>) -> Outcome<u64> {
         let gone = || format!("process {} is gone, or may not be watched", self.0);
         let mut sum = of(self.0).ok_or_else(gone)?;

@@ -1,4 +1,4 @@
-//! One connection of the origin: what it asked for, and what it is being sent.
+//! A connection of the origin: its request, and what is sent to it.
 
 use std::io::{ErrorKind, Read, Write};
 
@@ -10,38 +10,38 @@ use crate::tls::Socket;
 const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
     Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// A connection that was accepted.
+/// An accepted connection.
 pub struct Client {
     /// The connection.
     pub socket: Socket,
-    /// The response that is made of events, while it is not complete.
+    /// The event stream in progress.
     pub stream: Option<Stream>,
-    /// Events until now, of all streams.
+    /// The number of events so far, in all streams.
     pub events: u64,
-    /// The bytes of a request that is not complete.
+    /// The bytes of an incomplete request.
     request: Vec<u8>,
-    /// What is being sent, and how much of it the socket took.
+    /// What is being sent, and how much of it the socket has accepted.
     output: Vec<u8>,
     sent: usize,
 }
 
-/// A response that is made of events.
+/// An event stream.
 #[derive(Clone, Copy)]
 pub struct Stream {
-    /// When its events come.
+    /// When its events are sent.
     pub temper: Temper,
-    /// Tells this stream's timer from those of an earlier one in the same place.
+    /// Distinguishes this stream's timer from those of earlier streams with the same index.
     pub birth: u64,
-    /// True exactly when the next event waits for room in the socket, and not for a timer.
+    /// True if the next event waits for room in the socket, and not for a timer.
     pub blocked: bool,
-    /// When the next event is due, if a clock decides.
+    /// When the next event is due, if events have fixed times.
     due: u64,
     next: Stamp,
     size: usize,
 }
 
 impl Client {
-    /// A connection that has asked for nothing yet.
+    /// A connection without a request.
     pub fn new(socket: Socket) -> Self {
         Self {
             socket,
@@ -53,7 +53,7 @@ impl Client {
         }
     }
 
-    /// Reads once. A request, if one is complete; `None` when the socket is empty.
+    /// Reads once. Returns a request if one is complete; `None` if the socket is empty.
     pub fn read(&mut self, scratch: &mut [u8]) -> Outcome<Option<Option<Request>>> {
         match self.socket.read(scratch) {
             Ok(0) => return Err("the client is gone".into()),
@@ -68,12 +68,12 @@ impl Client {
         Ok(Some(request))
     }
 
-    /// True exactly when the socket took all there was.
+    /// True if the socket has accepted everything.
     pub fn has_room(&self) -> bool {
         self.output.is_empty() && !self.socket.is_full()
     }
 
-    /// Writes what the socket takes; false when it is broken.
+    /// Writes what the socket accepts. False if it is broken.
     pub fn flush(&mut self) -> bool {
         while self.sent < self.output.len() {
             match self.socket.write(&self.output[self.sent..]) {
@@ -86,7 +86,7 @@ impl Client {
         self.socket.flush().is_ok()
     }
 
-    /// Puts a response with a short body behind what is being sent.
+    /// Appends a response with a short body to what is being sent.
     pub fn write_body(&mut self, body: &str) {
         let length = body.len();
         let head = format!(
@@ -96,7 +96,7 @@ impl Client {
         self.output.extend_from_slice(body.as_bytes());
     }
 
-    /// Begins a stream, whose first event is due after its temper's first delay.
+    /// Begins a stream. Its first event is due after the first delay of its temper.
     pub fn begin_stream(&mut self, temper: Temper, request: &Request, birth: u64) {
         let next = Stamp {
             stream: request.id,
@@ -117,7 +117,7 @@ impl Client {
         self.output.extend_from_slice(STREAM_HEAD);
     }
 
-    /// Puts the stream's next event behind what is being sent.
+    /// Appends the stream's next event to what is being sent.
     pub fn write_event(&mut self, sent: u64) {
         let Some(stream) = &mut self.stream else {
             return;
@@ -129,11 +129,11 @@ impl Client {
     }
 
     /// Sends all events that are due, while there is room, and returns when the next one is due;
-    /// `None` if it waits for room, or does not come.
+    /// `None` if it waits for room, or has no time.
     ///
-    /// An event that had to wait for room carries the time at which it was due. One that is late
-    /// because this process had other things to do carries the time of its writing: that is not
-    /// the peer's fault.
+    /// An event that had to wait for room has the time at which it was due. One that is late
+    /// because this process was busy has the time of its writing, because the peer did not cause
+    /// that.
     pub fn send_due(&mut self) -> Option<u64> {
         loop {
             let room = self.has_room();
@@ -196,7 +196,7 @@ mod tests {
     fn an_event_that_waited_for_room_carries_the_time_at_which_it_was_due() {
         let (mut client, _reader) = paced();
         assert!(!client.has_room());
-        assert_eq!(client.send_due(), None, "there is no room");
+        assert_eq!(client.send_due(), None, "sent without room");
         assert!(client.stream.unwrap().blocked);
         let due = sys::now() - SECOND / 10;
         client.stream.as_mut().unwrap().due = due;

@@ -1,17 +1,18 @@
-//! What a request wants, read off its path.
+//! The requests of the load, parsed from their paths.
 //!
-//!     /paced?rate=10&size=100     events at an even pace, each stream with a phase of its own
-//!     /saturate?size=100&batch=1  so many events in one write, as fast as the socket takes them
+//!     /paced?rate=10&size=100     events at a fixed rate, each stream with its own phase
+//!     /saturate?size=100&batch=1  batches of events in one write, as fast as the socket accepts
+//!                                 them
 //!     /burst?n=20                 a head, and n events for each request of /wake; /idle is n=1
-//!     /tokens?n=200&gap_ms=5      n events, the first at once, then the end, as a language model
-//!                                 answers; POST too
+//!     /tokens?n=200&gap_ms=5      n events, the first at once, and then the end, like the answer
+//!                                 of a language model; POST too
 //!     /short                      a body of 13 bytes
-//!     /wake                       tells all waiting streams
-//!     /tally                      how many streams are open, how many events were sent, and how
-//!                                 many handshakes there were
+//!     /wake                       wakes all waiting streams
+//!     /tally                      the number of open streams, of events sent, and of handshakes
 //!
-//! `id` numbers the stream and returns in each of its events. `room` limits the bytes that may wait
-//! in the kernel: a hundred slow readers would else drive it to drop packets of everybody.
+//! `id` is the number of the stream, and is in each of its events. `room` limits the bytes that may
+//! wait in the kernel: without it, a hundred slow readers would make it drop packets of all
+//! connections.
 
 use crate::event::Stamp;
 use crate::sys::{MILLISECOND, Outcome, SECOND};
@@ -19,47 +20,47 @@ use crate::sys::{MILLISECOND, Outcome, SECOND};
 /// A complete request.
 #[derive(Debug, PartialEq)]
 pub struct Request {
-    /// What is to be answered.
+    /// What is requested.
     pub wanted: Wanted,
     /// The stream's number.
     pub id: u32,
     /// The size of an event.
     pub size: usize,
-    /// The bytes that may wait in the kernel for a reader that is slow; 0: as it likes.
+    /// The bytes that may wait in the kernel for a slow reader; 0 for the kernel's default.
     pub room: usize,
 }
 
-/// The kinds of answers.
+/// The kinds of responses.
 #[derive(Debug, PartialEq)]
 pub enum Wanted {
     /// A body of 13 bytes.
     Short,
     /// An event stream.
     Stream(Temper),
-    /// An event on all waiting streams.
+    /// A burst on all waiting streams.
     Wake,
-    /// What there is and was, in words.
+    /// The origin's counts, as text.
     Tally,
 }
 
-/// When a stream's events come.
+/// When the events of a stream are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Temper {
-    /// So many at each wake.
+    /// A burst at each wake.
     Waiting {
-        /// Events in a wake.
+        /// Events in a burst.
         burst: u32,
     },
-    /// One each period.
+    /// One per period.
     Paced {
         /// Nanoseconds.
         period: u64,
     },
-    /// One after the other, until there are so many.
+    /// One after the other, up to a number.
     Counted {
         /// Events in the whole stream.
         events: u32,
-        /// Nanoseconds between two.
+        /// Nanoseconds between two events.
         gap: u64,
     },
     /// Whenever there is room.
@@ -70,7 +71,7 @@ pub enum Temper {
 }
 
 impl Temper {
-    /// Nanoseconds from the request to the first event, if a clock decides.
+    /// Nanoseconds from the request to the first event, if it has a fixed time.
     pub fn first_delay(self, id: u32) -> Option<u64> {
         match self {
             Self::Paced { period } => Some(spread(period, id)),
@@ -79,7 +80,7 @@ impl Temper {
         }
     }
 
-    /// Nanoseconds from an event to the next one, if a clock decides.
+    /// Nanoseconds from an event to the next one, if that has a fixed time.
     pub fn gap(self, event: Stamp) -> Option<u64> {
         match self {
             Self::Paced { period } => Some(period),
@@ -98,7 +99,7 @@ fn spread(gap: u64, id: u32) -> u64 {
 }
 
 impl Request {
-    /// Reads a request once it is there with its body; `None` until then.
+    /// Parses a request once it is complete with its body; `None` until then.
     pub fn read(bytes: &[u8]) -> Outcome<Option<Self>> {
         let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4) else {
             return Ok(None);

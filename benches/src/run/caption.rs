@@ -1,13 +1,13 @@
-//! What a figure is called where no table's heading explains it, and which way is better.
+//! Captions of figures that are shown without a table's heading, and which direction is better.
 
-/// How a figure is told of.
+/// The caption of a figure.
 #[derive(Debug, PartialEq)]
 pub struct Caption {
     /// What it is.
     pub what: &'static str,
-    /// The unit in which it is shown; none for a mere count.
+    /// Its unit; none for a count.
     pub unit: &'static str,
-    /// Which way is better: `less` or `more`.
+    /// Which direction is better: `less` or `more`.
     pub better: &'static str,
 }
 

@@ -1,7 +1,7 @@
-//! What an event costs with several event loops, beside one: `bench loops`.
+//! The cost of an event with several event loops, compared with one: `bench loops`.
 //!
 //! Both are one process, with the same origin and load, and may use all cores, in turns within a
-//! round: so whatever the host does meanwhile strikes both, and the ratio is that of a round.
+//! round. So whatever else the host does affects both, and ratios are computed within a round.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::sys::Outcome;
 /// The core of origin and load, which the loops may use, too.
 const LOAD_CORE: usize = 1;
 
-/// What the load asks for, as in `paced`: nobody is behind, so no read finds several events.
+/// The options of the load, as in `paced`: reads keep up, so none finds several events.
 const LOAD: &str = "--path /paced?rate=10&size=100";
 
 /// What is measured.
@@ -83,7 +83,7 @@ pub fn main(args: Args) -> Outcome<()> {
     Ok(())
 }
 
-/// One measurement: what the load says of so many loops.
+/// One measurement: the results of the load for this number of loops.
 fn measure(settings: &Settings, workers: usize, folder: &Folder) -> Outcome<Figures> {
     let keys = format!("workers = {workers}");
     let several = Several::start(&settings.millstream, &keys, Some(LOAD_CORE), folder)?;

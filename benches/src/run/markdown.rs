@@ -1,7 +1,7 @@
-//! Tables in Markdown whose columns stand below each other, so that plain text is a table, too.
+//! Markdown tables with aligned columns, so they are readable as plain text, too.
 
-/// A table: a heading, and rows of as many cells. So many columns are words, which begin at their
-/// left; the others are numbers, which end at their right.
+/// A table: a heading, and rows with the same number of cells. The first `words` columns are text,
+/// aligned to the left; the others are numbers, aligned to the right.
 pub fn table(heading: &[String], rows: &[Vec<String>], words: usize) -> String {
     let all = || std::iter::once(heading).chain(rows.iter().map(Vec::as_slice));
     let width = |column: usize| {

@@ -1,21 +1,21 @@
-//! Numbers as people read them: the middle of a few, in three digits.
+//! Numbers in a readable form: medians with three digits.
 
-/// A median with the smallest and the largest value, and how sure it is.
+/// A median with the smallest and the largest value, and its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The smallest value.
     pub least: f64,
-    /// The value in the middle; between the two in the middle of an even number.
+    /// The median; the mean of the two middle values if their number is even.
     pub median: f64,
     /// The largest value.
     pub most: f64,
-    /// The interval in which the median of all rounds there could be is, with a confidence of 90 %
-    /// or more. Below 5 values, which are too few for that, it is from the smallest to the largest.
+    /// An interval that contains the true median with a confidence of 90 % or more. Fewer than 5
+    /// values are not enough for that; then it ranges from the smallest to the largest.
     interval: (f64, f64),
 }
 
 impl Spread {
-    /// The spread of some values; none of no values.
+    /// The spread of some values; none if there are none.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let (least, most) = (*values.first()?, *values.last()?);
@@ -29,16 +29,15 @@ impl Spread {
         })
     }
 
-    /// True exactly when the intervals of the two medians overlap, and so the two were not told
-    /// apart.
+    /// True if the intervals of the two medians overlap, so there is no clear difference.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.interval.0 <= other.interval.1 && other.interval.0 <= self.interval.1
     }
 }
 
-/// How many of the smallest values, and as many of the largest, lie outside the median's interval:
-/// as many as leave a chance of 10 % at most that the median is there, too. Each value is above the
-/// median or below it like a coin that is tossed.
+/// How many of the smallest values, and as many of the largest, are outside of the median's
+/// interval: as many as leave a probability of at most 10 % that the median is there, too. Each
+/// value is above or below the median with equal probability.
 fn outside(count: usize) -> usize {
     let mut ways = 1.0;
     let mut tail = 0.0;
@@ -62,7 +61,7 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// Three significant digits, or all that stand before the point.
+/// Three significant digits, or all digits before the decimal point.
 pub fn digits(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
@@ -72,7 +71,7 @@ pub fn digits(value: f64) -> String {
     }
 }
 
-/// So many digits behind the point, and a comma at every thousand before it.
+/// A number with this many decimals, and with commas between thousands.
 pub fn grouped(value: f64, decimals: usize) -> String {
     let plain = format!("{value:.decimals$}");
     let whole = plain.find('.').unwrap_or(plain.len());

@@ -1,5 +1,5 @@
-//! The peers, each set up as its manual says for event streams: one core, nothing buffered,
-//! nothing logged, the same window for all to drain in.
+//! The peers, each configured for event streams as its manual recommends: one core, no buffering,
+//! no logs, the same drain window.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,24 +10,24 @@ use super::process;
 use super::scenario::{Need, Scenario};
 use crate::sys::{self, Outcome};
 
-/// What stands between load and origin.
+/// What is between load and origin.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
-    /// Nothing: what load and origin reach by themselves.
+    /// Nothing: what load and origin can do by themselves.
     Direct,
-    /// The relay of this package that parses nothing.
+    /// The minimal relay of this package.
     Floor,
-    /// The proxy that all this is about.
+    /// The proxy that is developed here.
     Millstream,
     /// The server nginx.
     Nginx,
-    /// HAProxy, a master and its worker, as Debian runs it.
+    /// HAProxy, a master and its worker, as in Debian.
     Haproxy,
     /// The server lighttpd with its mod_proxy.
     Lighttpd,
     /// Caddy.
     Caddy,
-    /// A program of a few lines around the reverse proxy of Go's standard library.
+    /// A small program with the reverse proxy of Go's standard library.
     Go,
 }
 
@@ -42,28 +42,28 @@ const ALL: [Peer; 8] = [
     Peer::Go,
 ];
 
-/// Where the peer of one measurement is, what is around it, and what it is for.
+/// The setup of a peer for one measurement.
 pub struct Place<'a> {
     /// Where it listens.
     pub front: SocketAddr,
     /// Where the origin listens.
     pub origin: SocketAddr,
-    /// Where it may be told to reload, if it needs an address for that.
+    /// The address of its admin interface, if it needs one for reloads.
     pub admin: SocketAddr,
     /// The program of [`Peer::Millstream`].
     pub millstream: &'a Path,
-    /// For files.
+    /// The folder for files.
     pub folder: &'a Path,
-    /// What it is measured in.
+    /// The scenario that is measured.
     pub scenario: &'a Scenario,
 }
 
 impl Place<'_> {
-    /// Puts what is known here into the places of names in capitals. FRONT and ORIGIN are ports,
-    /// ADMIN is an address or "off", WINDOW and HEARTBEAT are seconds, POOL is a number of
-    /// connections, JOIN is a word, the others are paths. A line that begins with {http} or
-    /// {https} is only for clients that come with that, one with {to http} or {to https} for an
-    /// origin that is asked with that, and one with {share} for streams that are shared.
+    /// Replaces names in capitals by what is known here. FRONT and ORIGIN are ports, ADMIN is an
+    /// address or "off", WINDOW and HEARTBEAT are seconds, POOL is a number of connections, JOIN is
+    /// a word, the others are paths. A line that begins with {http} or {https} is only for clients
+    /// that use that scheme, one with {to http} or {to https} for an origin that is asked with it,
+    /// and one with {share} for shared streams.
     fn fill(&self, text: &str) -> String {
         let (https, to_https) = (self.scenario.tls, self.scenario.upstream_tls);
         let marks = [
@@ -98,12 +98,12 @@ impl Place<'_> {
 }
 
 impl Peer {
-    /// The names of all peers, comma between them.
+    /// The names of all peers, separated by commas.
     pub fn names() -> String {
         ALL.map(Self::name).join(",")
     }
 
-    /// The peer of a name.
+    /// The peer with this name.
     pub fn named(name: &str) -> Outcome<Self> {
         let found = ALL.into_iter().find(|peer| peer.name() == name);
         found.ok_or_else(|| format!("--peers {name}: there are {}", Self::names()))
@@ -123,12 +123,12 @@ impl Peer {
         }
     }
 
-    /// True exactly when this is a proxy, and no measure for those.
+    /// True for a proxy, as opposed to a reference.
     pub fn is_proxy(self) -> bool {
         !matches!(self, Self::Direct | Self::Floor)
     }
 
-    /// The version that is installed here; if there is none, how to get it.
+    /// The installed version; if there is none, how to install it.
     pub fn version(self, millstream: &Path) -> Outcome<String> {
         let (program, flag, remedy) = match self {
             Self::Direct => return Ok("no peer".into()),
@@ -157,7 +157,7 @@ impl Peer {
             .to_owned())
     }
 
-    /// The peer's configuration, or its source, as [`Place::fill`] is to fill it.
+    /// The peer's configuration, or its source, as input for [`Place::fill`].
     pub fn configuration(self) -> Option<&'static str> {
         match self {
             Self::Direct | Self::Floor => None,
@@ -170,7 +170,7 @@ impl Peer {
         }
     }
 
-    /// The name of the file that the configuration is written to.
+    /// The name of the file for the configuration.
     fn file(self) -> &'static str {
         match self {
             Self::Direct | Self::Floor => "",
@@ -183,7 +183,7 @@ impl Peer {
         }
     }
 
-    /// What runs the peer in the foreground, to be filled in the same way.
+    /// The command that runs the peer in the foreground, as input for [`Place::fill`].
     fn words(self) -> &'static str {
         match self {
             Self::Direct => "",
@@ -200,8 +200,8 @@ impl Peer {
         }
     }
 
-    /// Writes the configuration and returns the command that runs in the foreground; no words for
-    /// no peer.
+    /// Writes the configuration and returns the command that runs in the foreground; empty if there
+    /// is no peer.
     pub fn command(self, place: &Place<'_>) -> Outcome<Vec<String>> {
         if let Some(configuration) = self.configuration() {
             let file = place.folder.join(self.file());
@@ -215,8 +215,7 @@ impl Peer {
         Ok(filled_words(self.words(), place))
     }
 
-    /// True exactly when the origin is to speak TLS. With no proxy between them it speaks what the
-    /// clients do.
+    /// True if the origin must use TLS. Without a proxy in between it uses what the clients use.
     pub fn asks_with_tls(self, scenario: &Scenario) -> bool {
         match self.is_proxy() {
             true => scenario.upstream_tls,
@@ -224,8 +223,8 @@ impl Peer {
         }
     }
 
-    /// How the peer is told to do what the scenario needs, empty where it needs nothing: a signal's
-    /// name, or a command. `None`: it cannot do that.
+    /// How the peer is told to do what the scenario needs: a signal's name, a command, or nothing
+    /// if it needs nothing. `None` if the peer cannot do that.
     pub fn told(self, place: &Place<'_>) -> Option<String> {
         let tls = place.scenario.tls || place.scenario.upstream_tls;
         if tls && matches!(self, Self::Lighttpd | Self::Go) {
@@ -234,7 +233,7 @@ impl Peer {
         let word = match (place.scenario.need, self) {
             (Need::Nothing, _) | (Need::Heartbeats, Self::Millstream) => "",
             (Need::Heartbeats, _) | (Need::Drain | Need::Reload, Self::Direct) => return None,
-            // It just ends: so do streams that nobody drains.
+            // The floor just exits, which shows how streams end without a drain.
             (Need::Drain, Self::Floor | Self::Millstream | Self::Caddy | Self::Go) => "TERM",
             (Need::Drain, Self::Nginx) => "QUIT",
             (Need::Drain, Self::Haproxy) => "USR1",
@@ -244,14 +243,15 @@ impl Peer {
             (Need::Reload, Self::Caddy) => {
                 "caddy reload --force --address ADMIN --adapter caddyfile --config FOLDER/Caddyfile"
             }
-            // lighttpd's restart, in the foreground, serves nobody until the last stream has ended.
+            // lighttpd's restart, in the foreground, serves nothing until the last stream has
+            // ended.
             (Need::Reload, Self::Floor | Self::Lighttpd | Self::Go) => return None,
         };
         Some(place.fill(word))
     }
 }
 
-/// The words of a command, each filled by itself: paths may have spaces.
+/// The words of a command, each filled separately, because paths may contain spaces.
 fn filled_words(command: &str, place: &Place<'_>) -> Vec<String> {
     let words = command.split(' ').filter(|word| !word.is_empty());
     words.map(|word| place.fill(word)).collect()

@@ -1,9 +1,9 @@
-//! What was found in one scenario, as a picture: a strip for each figure, with a row for each peer.
+//! The results of a scenario as a diagram: a strip for each figure, with a row for each peer.
 //!
-//! A row has a dot at the median, a stroke at each round, a line from the smallest round to the
-//! largest, and at its right end the median and its ratio to the floor in digits. A dotted line
-//! through all rows is the floor. The text is SVG that needs nothing but itself; it is readable on
-//! light and on dark ground, and by whoever hears it read.
+//! A row has a dot at the median, a stroke for each round, a line from the smallest round to the
+//! largest, and at its right end the median and its ratio to the floor as numbers. A dotted line
+//! through all rows is the floor. The SVG is self-contained; it works on light and dark
+//! backgrounds, and with screen readers.
 
 mod scale;
 mod strip;
@@ -15,18 +15,18 @@ use strip::{LEFT, RIGHT, Strip};
 use svg::Svg;
 
 const STYLE: &str = include_str!("plot/style.css");
-/// The scenario's name, in pixels of height, and a line of what it is about.
+/// The height of the scenario's name in pixels, and that of a line of its description.
 const TITLE: usize = 50;
 const LINE: usize = 18;
-/// So many characters of that have room in a line.
+/// The number of characters that fit into a line of the description.
 const LINE_MAX: usize = 115;
-/// What the signs mean.
+/// The legend.
 const LEGEND: usize = 22;
 const SIGNS: &str = "● median  ·  | one round";
 const SIGNS_OF_FLOOR: &str = "  ·  ┊ floor, a relay that parses nothing  ·  × floor: ratio to it, \
                               round by round";
 
-/// The picture of a table, as SVG.
+/// The diagram of a table, as SVG.
 pub fn svg(table: &Table) -> String {
     let figures = table.scenario.drawn.iter();
     let strips: Vec<_> = figures
@@ -63,7 +63,7 @@ pub fn svg(table: &Table) -> String {
     svg.end()
 }
 
-/// The words of a text, in lines that have room.
+/// The words of a text, in lines that fit.
 fn lines(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -83,7 +83,7 @@ mod tests {
     use crate::run::Figures;
     use crate::run::scenario;
 
-    /// Panics unless each element is closed, and the innermost first.
+    /// Panics unless all elements are closed, and in the right order.
     fn check_balance(svg: &str) {
         let mut open = Vec::new();
         for piece in svg.split('<').skip(1) {

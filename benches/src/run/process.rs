@@ -1,4 +1,4 @@
-//! Processes that end when their owner does, however that happens, and what they said last.
+//! Processes that end when their owner ends, however that happens, and their last output.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -16,14 +16,14 @@ use rustls::ClientConfig;
 use crate::sys::Outcome;
 use crate::tls::Socket;
 
-/// A process that was started here.
+/// A process started here.
 pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts a command on one core, or on all, its output in a file of `folder`.
+    /// Starts a command on one core, or on all, with its output in a file in `folder`.
     pub fn start(
         name: &str,
         command: &[String],
@@ -48,7 +48,7 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    /// The process's id, which it keeps when `pin` becomes the program.
+    /// The process's id, which stays the same when `pin` becomes the program.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -63,7 +63,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Asks the process to end, twice (a proxy may first drain), and then makes it.
+    /// Asks the process to end, twice, because a proxy may drain first, and then kills it.
     fn drop(&mut self) {
         let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
         for _ in 0..2 {
@@ -78,14 +78,14 @@ impl Drop for Process {
                 sleep(Duration::from_millis(10));
             }
         }
-        // With whatever it has started: workers do not end with their master.
+        // The whole process group, because workers do not end with their master.
         let _killed = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _status = self.child.wait();
     }
 }
 
-/// Waits until a request to an address is answered, with status 200: a process that listens may not
-/// have begun to serve, nor to use the memory that it serves with, nor have an origin.
+/// Waits until a request to an address gets status 200: a listening process may not have begun to
+/// serve, may not have allocated the memory that it serves with, and may have no origin yet.
 pub fn wait_for(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Outcome<()> {
     let answered = || -> std::io::Result<bool> {
         let connection = TcpStream::connect(address)?;
@@ -105,7 +105,7 @@ pub fn wait_for(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Outcome
     Err(format!("nobody answers with 200 on {address} after 5 s"))
 }
 
-/// Runs a command to its end; its last line, or the last line of its complaint.
+/// Runs a command to its end. Returns its last line of output, or of errors if it failed.
 pub fn output_of(command: &[String]) -> Outcome<String> {
     let output = Command::new(&command[0])
         .args(&command[1..])

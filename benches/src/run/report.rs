@@ -1,5 +1,5 @@
-//! What was found, as Markdown: first how everyone did in a line a scenario, then where and how it
-//! was measured, then all figures beside their plots.
+//! The results as Markdown: first a summary with a line per scenario, then where and how it was
+//! measured, then all figures with their plots.
 
 use std::fmt::Write;
 use std::fs;
@@ -14,7 +14,7 @@ use super::plot;
 use super::table::Table;
 use crate::sys::Outcome;
 
-/// Writes `RESULTS.md`, and a plot of each scenario below `plots/`, into a folder.
+/// Writes `RESULTS.md`, and a plot of each scenario in `plots/`, to a folder.
 pub fn write(folder: &Path, setup: &str, tables: &[Table], peers: &[Peer]) -> Outcome<()> {
     let plots = folder.join("plots");
     let failed = |path: &Path, error| format!("cannot write {}: {error}", path.display());
@@ -30,7 +30,7 @@ pub fn write(folder: &Path, setup: &str, tables: &[Table], peers: &[Peer]) -> Ou
     fs::write(&path, text).map_err(|error| failed(&path, error))
 }
 
-/// How everyone did: a line for each scenario, with the first of the figures that are drawn.
+/// The summary: a line for each scenario, with the first of the figures that are drawn.
 pub fn summary(tables: &[Table], peers: &[Peer]) -> String {
     let mut heading = vec!["scenario".to_owned(), "figure".to_owned()];
     heading.extend(peers.iter().map(|peer| peer.name().to_owned()));
@@ -49,7 +49,7 @@ pub fn summary(tables: &[Table], peers: &[Peer]) -> String {
     )
 }
 
-/// None of a scenario without figures.
+/// None for a scenario without figures.
 fn summary_row(table: &Table, peers: &[Peer]) -> Option<Vec<String>> {
     let figure = table.scenario.drawn.first()?;
     let caption = Caption::of(figure)?;
@@ -84,7 +84,7 @@ fn summary_row(table: &Table, peers: &[Peer]) -> Option<Vec<String>> {
     Some(cells)
 }
 
-/// What stands in the place of a figure that is not there.
+/// What is shown for a missing figure.
 fn nothing(table: &Table, peer: Peer) -> &'static str {
     match table.rounds(peer) == 0 && !table.failures_of(peer).is_empty() {
         true => "failed",
@@ -92,7 +92,7 @@ fn nothing(table: &Table, peer: Peer) -> &'static str {
     }
 }
 
-/// A scenario's heading, its picture if it has one, its figures, and what failed.
+/// A scenario's heading, its diagram if it has one, its figures, and failures.
 pub fn section(table: &Table, picture: &str) -> String {
     let scenario = table.scenario;
     let mut heading = vec!["peer".to_owned()];
@@ -133,7 +133,7 @@ pub fn section(table: &Table, picture: &str) -> String {
     text
 }
 
-/// Which proxies were not told apart, and in how many rounds; nothing if all were.
+/// The proxies without a clear difference, and the number of rounds; empty if there are none.
 fn unclear(table: &Table) -> String {
     let pairs = table.alike().into_iter().map(|(a, b)| {
         let rounds = table.rounds(a).min(table.rounds(b));
@@ -178,8 +178,8 @@ fn picture(table: &Table) -> String {
     format!("![{name}: {}](plots/{name}.svg)\n\n", figures.join("; "))
 }
 
-/// When and where this is, and the peers with their versions; takes out the peers that are not
-/// installed, and says so.
+/// The time and the host, and the peers with their versions. Removes peers that are not installed,
+/// and says so.
 pub fn setup(peers: &mut Vec<Peer>, millstream: &Path) -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -215,7 +215,7 @@ pub fn setup(peers: &mut Vec<Peer>, millstream: &Path) -> String {
     text
 }
 
-/// The configurations that were used.
+/// The configurations of the peers.
 fn configurations(peers: &[Peer]) -> String {
     let mut text = String::new();
     for peer in peers {

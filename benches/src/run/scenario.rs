@@ -1,4 +1,4 @@
-//! The scenarios: what is asked of a peer, and which figures tell how it did.
+//! The scenarios: what is measured, and which figures show it.
 
 use super::column::{
     BUSY, CALLS, CPU_EVENT, CPU_RESPONSE, CPU_STREAM, Column, DELAY, DELAY_99, DELAY_999, EVENTS,
@@ -6,53 +6,53 @@ use super::column::{
 };
 use crate::sys::Outcome;
 
-/// One arrangement.
+/// A scenario.
 pub struct Scenario {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What happens, in a sentence.
+    /// A description, in a sentence.
     pub about: &'static str,
-    /// The words of the load's command line (`load/plan.rs`).
+    /// The options of the load (`load/plan.rs`).
     pub load: &'static str,
-    /// What the table shows.
+    /// The columns of the table.
     pub columns: &'static [Column],
-    /// The figures that get a plot, by the load's name for them.
+    /// The figures with a plot, by the load's names.
     pub drawn: &'static [&'static str],
     /// What a peer must be able to do to take part.
     pub need: Need,
     /// Seconds between heartbeats, for peers that have any; 0: none.
     pub heartbeat: u32,
-    /// Seconds that a peer gives its streams when it is told to drain, or when a reload leaves them
-    /// with the old configuration.
+    /// Seconds that a peer gives its streams in a drain, or after a reload that leaves them with
+    /// the old configuration.
     pub window: u32,
-    /// Idle connections to the origin that a peer may keep, if it has a bound.
+    /// Idle connections to the origin that a peer may keep, if it has a limit.
     pub pool: u32,
-    /// Clients come with TLS.
+    /// Clients use TLS.
     pub tls: bool,
-    /// The origin is asked with TLS.
+    /// The origin uses TLS.
     pub upstream_tls: bool,
-    /// What clients get who join a stream, for peers that can share one.
+    /// What clients get when they join a shared stream, for peers that can share one.
     pub join: Option<&'static str>,
-    /// The origin's nice value. One that gives way to the load, with which it shares a core, does
-    /// not keep it from reading what is there.
+    /// The nice value of the origin. It shares a core with the load; if the load has priority, it
+    /// can always read what has arrived.
     pub origin_nice: u32,
 }
 
-/// What a peer is told to do in the course of a scenario, or must do by itself.
+/// What a peer must do in a scenario.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Pass on events.
+    /// Forward events.
     Nothing,
     /// Heartbeats of its own.
     Heartbeats,
-    /// A graceful end.
+    /// Drain.
     Drain,
-    /// Another configuration without an end.
+    /// Reload its configuration.
     Reload,
 }
 
-/// What holds where a scenario says nothing else: millstream's own heartbeat, ten seconds to drain,
-/// and room in the pool for the connections of all clients that come back.
+/// The defaults: millstream's default heartbeat, ten seconds to drain, and a pool with room for the
+/// connections of all clients that reconnect.
 const PLAIN: Scenario = Scenario {
     name: "",
     about: "",
@@ -506,13 +506,13 @@ const TLS_UPSTREAM: Scenario = Scenario {
     ..CHURN
 };
 
-/// The names of all scenarios, comma between them.
+/// The names of all scenarios, separated by commas.
 pub fn names() -> String {
     let names: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
     names.join(",")
 }
 
-/// The scenario of a name.
+/// The scenario with this name.
 pub fn named(name: &str) -> Outcome<&'static Scenario> {
     let found = ALL.iter().find(|scenario| scenario.name == name);
     found.ok_or_else(|| format!("--scenario {name}: there are {}", names()))

@@ -1,4 +1,4 @@
-//! One millstream with several event loops, and the origin behind it.
+//! A millstream with several event loops, and its origin.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,11 +9,11 @@ use super::process::{self, Process};
 use super::{Folder, free_address, words};
 use crate::sys::Outcome;
 
-/// The proxy and its origin, which end with this.
+/// The proxy and its origin, which end when this is dropped.
 pub struct Several {
-    /// Where clients are served.
+    /// The address for clients.
     pub front: SocketAddr,
-    /// The origin's own address.
+    /// The origin's address.
     pub origin: SocketAddr,
     admin: SocketAddr,
     proxy: Process,
@@ -21,8 +21,7 @@ pub struct Several {
 }
 
 impl Several {
-    /// Starts both, the proxy with these keys of `[server]`, and the origin on this core, if one is
-    /// named.
+    /// Starts both, the proxy with these keys in `[server]`, and the origin on this core, if given.
     pub fn start(
         millstream: &Path,
         keys: &str,
@@ -58,13 +57,13 @@ impl Several {
         self.proxy.id()
     }
 
-    /// How many streams each loop has, if there are several.
+    /// The number of streams in each loop.
     pub fn streams(&self) -> Outcome<Vec<usize>> {
         let metrics = self.metrics().map_err(|error| error.to_string())?;
         Ok(counts(&metrics))
     }
 
-    /// What the proxy tells the operator.
+    /// The proxy's metrics.
     fn metrics(&self) -> std::io::Result<String> {
         let mut operator = TcpStream::connect(self.admin)?;
         let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -75,7 +74,7 @@ impl Several {
     }
 }
 
-/// How many streams each loop has, by metrics.
+/// The number of streams in each loop, from the metrics.
 pub fn counts(metrics: &str) -> Vec<usize> {
     let samples = metrics
         .lines()

@@ -1,8 +1,8 @@
-//! How evenly streams spread over the event loops of one millstream: `bench spread`.
+//! How evenly streams are distributed over the event loops of one millstream: `bench spread`.
 //!
-//! Streams stay, so what chance does to one connection stays, too. The loops have one bound socket
-//! together, or one each (`reuse_port`); clients come all at once, or one a millisecond. Nothing is
-//! timed, but a machine that does something else wakes loops later than it would.
+//! Streams are long-lived, so an uneven distribution stays. The loops share one bound socket, or
+//! have one each (`reuse_port`); clients connect all at once, or one per millisecond. Nothing is
+//! timed, but on a busy host loops wake later than they would otherwise.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -101,7 +101,7 @@ pub fn main(args: Args) -> Outcome<()> {
     Ok(())
 }
 
-/// One measurement: how many streams each loop has.
+/// One measurement: the number of streams in each loop.
 fn measure(
     settings: &Settings,
     streams: usize,
@@ -120,7 +120,7 @@ fn measure(
     }
 }
 
-/// Opens streams, and returns their connections when all have begun.
+/// Opens streams, and returns their connections once all have begun.
 fn open(front: SocketAddr, streams: usize, pause: Duration) -> std::io::Result<Vec<TcpStream>> {
     let mut clients = Vec::new();
     for id in 0..streams {
@@ -141,7 +141,7 @@ fn open(front: SocketAddr, streams: usize, pause: Duration) -> std::io::Result<V
     Ok(clients)
 }
 
-/// The least and the most that a loop had of its fair share in any round.
+/// The smallest and the largest share of a loop in any round, relative to a fair share.
 fn extremes(rounds: &[Vec<usize>]) -> [f64; 2] {
     let shares = rounds.iter().flat_map(|counts| {
         let all = counts.iter().sum::<usize>() as f64;

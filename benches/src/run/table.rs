@@ -1,4 +1,4 @@
-//! What was found in one scenario: a figure by its peer and its round, or why there is none.
+//! The results of a scenario: figures by peer and round, or why there are none.
 
 use std::collections::BTreeMap;
 
@@ -10,30 +10,30 @@ use crate::sys::Outcome;
 
 /// The figures of one scenario.
 pub struct Table {
-    /// What was asked of the peers.
+    /// The scenario.
     pub scenario: &'static Scenario,
-    /// The peers that were to be asked, in the order in which they are shown.
+    /// The peers to be measured, in the order in which they are shown.
     peers: Vec<Peer>,
     /// The measurements that failed.
     pub failures: Vec<Failure>,
-    /// Words of the load's command line that are not the scenario's.
+    /// Options of the load that are not the scenario's.
     pub overrides: String,
-    /// By peer, then by round.
+    /// By peer and round.
     found: BTreeMap<Peer, BTreeMap<usize, Figures>>,
 }
 
-/// A measurement that found nothing.
+/// A measurement without results.
 pub struct Failure {
-    /// Who was measured.
+    /// The peer.
     pub peer: Peer,
-    /// When, counted from 0.
+    /// The round, counted from 0.
     pub round: usize,
     /// What went wrong.
     pub why: String,
 }
 
 impl Table {
-    /// A table of these peers, with nothing in it.
+    /// An empty table for these peers.
     pub fn new(scenario: &'static Scenario, peers: &[Peer], overrides: &[String]) -> Self {
         Self {
             scenario,
@@ -44,7 +44,7 @@ impl Table {
         }
     }
 
-    /// Adds what a measurement found, or why it found nothing.
+    /// Adds the results of a measurement, or why it failed.
     pub fn add(&mut self, peer: Peer, round: usize, outcome: Outcome<Figures>) {
         match outcome {
             Ok(figures) => {
@@ -60,7 +60,7 @@ impl Table {
         peers.filter(|peer| !self.lacks(*peer)).collect()
     }
 
-    /// The peers that nobody tried to measure, because they cannot do what is asked.
+    /// The peers that were not measured, because they cannot do what the scenario needs.
     pub fn left_out(&self) -> Vec<Peer> {
         let peers = self.peers.iter().copied();
         peers.filter(|peer| self.lacks(*peer)).collect()
@@ -70,12 +70,12 @@ impl Table {
         self.rounds(peer) == 0 && self.failures_of(peer).is_empty()
     }
 
-    /// How many rounds of a peer found something.
+    /// The number of a peer's rounds with results.
     pub fn rounds(&self, peer: Peer) -> usize {
         self.found.get(&peer).map_or(0, BTreeMap::len)
     }
 
-    /// A peer's measurements that failed.
+    /// The failed measurements of a peer.
     pub fn failures_of(&self, peer: Peer) -> Vec<&Failure> {
         let of_peer = |failure: &&Failure| failure.peer == peer;
         self.failures.iter().filter(of_peer).collect()
@@ -91,13 +91,13 @@ impl Table {
         values.map(|value| value * scale).collect()
     }
 
-    /// The spread of these.
+    /// The spread of these values.
     pub fn spread(&self, peer: Peer, figure: &str) -> Option<Spread> {
         Spread::of(self.values(peer, figure))
     }
 
-    /// What a peer's median is compared by: the first of the figures that are drawn, and its ratio
-    /// to the floor where the tables have one.
+    /// The value by which peers are compared: the first of the figures that are drawn, or its ratio
+    /// to the floor if the tables have one.
     pub fn compared(&self, peer: Peer) -> Option<Spread> {
         let figure = *self.scenario.drawn.first()?;
         match self.is_by_ratio() {
@@ -106,7 +106,7 @@ impl Table {
         }
     }
 
-    /// True exactly when peers are compared by their ratio to the floor.
+    /// True if peers are compared by their ratio to the floor.
     pub fn is_by_ratio(&self) -> bool {
         let Some(figure) = self.scenario.drawn.first() else {
             return false;
@@ -116,7 +116,7 @@ impl Table {
         has_ratio && self.spread(Peer::Floor, figure).is_some()
     }
 
-    /// The proxies that were not told apart, pair by pair.
+    /// The pairs of proxies without a clear difference.
     pub fn alike(&self) -> Vec<(Peer, Peer)> {
         let proxies = self.peers.iter().copied().filter(|peer| peer.is_proxy());
         let found = proxies.filter_map(|peer| Some((peer, self.compared(peer)?)));
@@ -130,7 +130,8 @@ impl Table {
         pairs
     }
 
-    /// The peers that more rounds may tell apart, and the floor that they are compared with.
+    /// The peers for which more rounds may show a difference, and the floor that they are compared
+    /// with.
     pub fn unclear(&self) -> Vec<Peer> {
         let alike = self.alike();
         let is_unclear = |peer: &Peer| alike.iter().any(|(a, b)| a == peer || b == peer);
@@ -141,7 +142,7 @@ impl Table {
             .collect()
     }
 
-    /// A peer's figure over the floor's of the same round, over the rounds that have both.
+    /// A peer's figure divided by the floor's in the same round, for the rounds that have both.
     pub fn ratio(&self, peer: Peer, figure: &str) -> Option<Spread> {
         let floor = self.found.get(&Peer::Floor)?;
         let ratio = |(round, figures): (&usize, &Figures)| {

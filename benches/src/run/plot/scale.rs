@@ -1,18 +1,18 @@
-//! Where a value stands between the left and the right end of a plot, and which values are written
-//! below it.
+//! The position of a value between the left and the right end of a plot, and the values that label
+//! the axis.
 //!
-//! Values that spread over more than a decade get a logarithmic scale, on which equal ratios are
-//! equally far apart; others a linear one, which begins at zero, so that twice as far right is
-//! twice as much. Zero has no place on a logarithmic scale: it gets one at the left end, with a gap
-//! behind it.
+//! Values that range over more than a decade get a logarithmic scale, on which equal ratios have
+//! equal distances; others get a linear one that begins at zero, so twice the distance is twice the
+//! value. Zero has no position on a logarithmic scale: it is placed at the left end, with a gap
+//! after it.
 
 use crate::run::number::grouped;
 
-/// A logarithmic scale is used if the largest value is more than so many times the smallest.
+/// A logarithmic scale is used if the largest value is more than this many times the smallest.
 const SPREAD: f64 = 12.0;
-/// Up to so many decades each has ticks at 1, 2 and 5; more have only their borders.
+/// With up to this many decades, each has ticks at 1, 2 and 5; with more, only at 1.
 const FINE_DECADES: f64 = 2.8;
-/// The gap between the place of zero and the rest of a logarithmic scale, as a share of the whole.
+/// The gap between zero and the rest of a logarithmic scale, as a share of the whole.
 const GAP: f64 = 0.08;
 
 /// A scale, from its left end (0) to its right end (1).
@@ -26,12 +26,12 @@ pub struct Scale {
 enum Axis {
     /// From zero to this value.
     Linear(f64),
-    /// Between powers of ten, and where the first stands: behind the place of zero, if that is
+    /// Between powers of ten. `start` is the position of the first, which leaves room for zero if
     /// needed.
     Logarithmic { least: f64, most: f64, start: f64 },
 }
 
-/// A round value: so many times a power of ten.
+/// A round value: a factor and a power of ten.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Round {
     times: u32,
@@ -40,7 +40,7 @@ struct Round {
 
 impl Round {
     fn value(self) -> f64 {
-        // A division keeps 0.1 what is written 0.1.
+        // A division keeps 0.1 exact.
         match self.power {
             power if power < 0 => f64::from(self.times) / 10f64.powi(-power),
             power => f64::from(self.times) * 10f64.powi(power),
@@ -57,7 +57,7 @@ impl Round {
 }
 
 impl Scale {
-    /// The scale on which all of these have a place.
+    /// A scale that has room for all of these values.
     pub fn of(values: &[f64]) -> Self {
         let most = values.iter().copied().fold(0.0, f64::max);
         let positive = values.iter().copied().filter(|value| *value > 0.0);
@@ -71,7 +71,8 @@ impl Scale {
 
     fn linear(most: f64) -> Self {
         let most = if most > 0.0 { most } else { 1.0 };
-        // The smallest step of 1, 2 or 5 times a power of ten that divides the whole in at most 6.
+        // The smallest step of 1, 2 or 5 times a power of ten that divides the range into at most 6
+        // parts.
         let mut step = Round {
             times: 1,
             power: most.log10().floor() as i32 - 1,
@@ -123,7 +124,7 @@ impl Scale {
         }
     }
 
-    /// Where a value stands.
+    /// The position of a value.
     pub fn place(&self, value: f64) -> f64 {
         match self.axis {
             Axis::Linear(end) => value / end,
@@ -134,13 +135,13 @@ impl Scale {
         }
     }
 
-    /// The values that are written below the plot, and where they stand.
+    /// The labels of the axis, with their positions.
     pub fn ticks(&self) -> impl Iterator<Item = (f64, String)> {
         let tick = |tick: &Round| (self.place(tick.value()), tick.label());
         self.ticks.iter().map(tick)
     }
 
-    /// True exactly when equal distances are equal ratios.
+    /// True if equal distances are equal ratios.
     pub fn is_logarithmic(&self) -> bool {
         matches!(self.axis, Axis::Logarithmic { .. })
     }

@@ -1,4 +1,4 @@
-//! A strip: one figure, a row for each peer.
+//! A strip: one figure, with a row for each peer.
 
 use super::scale::Scale;
 use super::svg::Svg;
@@ -7,20 +7,20 @@ use crate::run::number::{Spread, digits};
 use crate::run::peer::Peer;
 use crate::run::table::Table;
 
-/// Where text begins. All lengths are in pixels, as long as nobody resizes the picture.
+/// Where text begins. All lengths are in pixels at the original size.
 pub const LEFT: f64 = 20.0;
-/// Where text ends; the picture does as far behind as text begins behind its start.
+/// Where text ends. The right margin is as wide as the left one.
 pub const RIGHT: f64 = 860.0;
 /// Where values begin and end.
 const FIRST: f64 = 132.0;
 const LAST: f64 = 652.0;
-/// Where the median's digits end; those of the ratio end at the right.
+/// Where the digits of the median end; those of the ratio end at the right.
 const MEDIAN: f64 = 752.0;
 const HEAD: usize = 34;
 const ROW: usize = 28;
-/// The ticks' labels, and air.
+/// The labels of the ticks, and a margin.
 const FOOT: usize = 48;
-/// So many characters of an error have room in a row.
+/// The number of characters of an error that fit into a row.
 const ERROR_MAX: usize = 76;
 
 /// One figure of all peers.
@@ -47,19 +47,19 @@ impl<'a> Strip<'a> {
         })
     }
 
-    /// How high a strip of this table is.
+    /// The height of a strip of this table.
     pub fn height(table: &Table) -> usize {
         HEAD + ROW * table.rows().len() + FOOT
     }
 
-    /// All that is drawn, for those who do not see it.
+    /// Everything that is drawn, for users who cannot see it.
     pub fn in_words(&self) -> String {
         let rows = self.rows.iter();
         let rows: Vec<_> = rows.map(|peer| self.row_in_words(*peer)).collect();
         format!("{} ({}): {}.", self.caption, self.note(), rows.join("; "))
     }
 
-    /// Draws it below `top`.
+    /// Draws the strip below `top`.
     pub fn draw(&self, svg: &mut Svg, top: usize) {
         let rows = top + HEAD;
         let bottom = rows + ROW * self.rows.len();
@@ -120,7 +120,7 @@ impl<'a> Strip<'a> {
             );
         }
         if let Some(failed) = failed {
-            // Where the values are not.
+            // On the side without values.
             match self.scale.place(spread.least) + self.scale.place(spread.most) < 1.0 {
                 true => svg.text(LAST, baseline, "wrong right", &failed),
                 false => svg.text(FIRST, baseline, "wrong", &failed),
@@ -156,7 +156,7 @@ impl<'a> Strip<'a> {
         format!("{} {}", peer.name(), parts.join(", "))
     }
 
-    /// How often a peer failed, if it did; why, if it did nothing else.
+    /// How often a peer failed, if it did; why, if all of its rounds did.
     fn failed(&self, peer: Peer) -> Option<String> {
         let failures = self.table.failures_of(peer);
         let last = failures.last()?;

@@ -1,12 +1,12 @@
-//! The few elements that a plot is made of, as text.
+//! The few elements of a plot, as text.
 
 use std::fmt::{Display, Write};
 
-/// A picture that is being written.
+/// A diagram that is being written.
 pub struct Svg(String);
 
 impl Svg {
-    /// An empty picture of this size, with words for those who do not see it.
+    /// An empty diagram of this size, with a description for users who cannot see it.
     pub fn new(width: usize, height: usize, title: &str, description: &str, style: &str) -> Self {
         let mut svg = Self(String::new());
         svg.line(format_args!(
@@ -25,7 +25,7 @@ impl Svg {
         svg
     }
 
-    /// Text that begins at `x` and stands on `y`; classes say where it ends instead.
+    /// Text that begins at `x`, with its baseline at `y`. Classes may align its end instead.
     pub fn text(&mut self, x: f64, y: usize, classes: &str, text: &str) {
         let text = Escaped(text);
         self.line(format_args!(
@@ -33,7 +33,7 @@ impl Svg {
         ));
     }
 
-    /// Text with more of it, less loud, behind.
+    /// Text, followed by more in a less prominent style.
     pub fn text_and_note(&mut self, x: f64, y: usize, classes: &str, text: &str, note: &str) {
         let (text, note) = (Escaped(text), Escaped(note));
         self.line(format_args!(
@@ -51,14 +51,14 @@ impl Svg {
         ));
     }
 
-    /// A line from top to bottom.
+    /// A vertical line.
     pub fn upright(&mut self, class: &str, x: f64, top: usize, bottom: usize) {
         self.line(format_args!(
             "<path class=\"{class}\" d=\"M{x:.1} {top}V{bottom}\"/>"
         ));
     }
 
-    /// A line from left to right.
+    /// A horizontal line.
     pub fn level(&mut self, y: usize, left: f64, right: f64) {
         self.line(format_args!("<path d=\"M{left:.1} {y}H{right:.1}\"/>"));
     }
@@ -70,7 +70,7 @@ impl Svg {
         ));
     }
 
-    /// What belongs together, with words of its own.
+    /// A group of elements, with its own title.
     pub fn group(&mut self, classes: &str, title: &str, draw: impl FnOnce(&mut Self)) {
         self.line(format_args!("<g class=\"{classes}\">"));
         self.line(format_args!("<title>{}</title>", Escaped(title)));
@@ -78,7 +78,7 @@ impl Svg {
         self.line(format_args!("</g>"));
     }
 
-    /// The whole text.
+    /// The complete text.
     pub fn end(self) -> String {
         self.0 + "</svg>\n"
     }
@@ -88,7 +88,7 @@ impl Svg {
     }
 }
 
-/// Text that stays text, whatever is in it.
+/// Text with all special characters escaped.
 struct Escaped<'a>(&'a str);
 
 impl Display for Escaped<'_> {
@@ -98,7 +98,7 @@ impl Display for Escaped<'_> {
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
-                // XML has no place for these, not even escaped.
+                // XML does not allow these, not even escaped.
                 control if control.is_control() => f.write_char(' ')?,
                 other => f.write_char(other)?,
             }
