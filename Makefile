@@ -1,4 +1,4 @@
-# The front door. `make` alone lists what there is.
+# `make` alone lists the targets.
 
 CARGO   ?= cargo
 CONF    ?= conf/demo.toml
@@ -29,7 +29,8 @@ build: ## build target/release/millstream
 run: build ## run CONF (default: the demo, with its own event source)
 	exec target/release/millstream $(CONF)
 
-# Who trusts it trusts only itself: it is no authority. It lasts a month, as real ones soon will.
+# It is self-signed, and cannot issue other certificates. It is valid for a month, as real ones soon
+# will be.
 certificate: ## write a certificate for localhost, for conf/tls.toml (needs openssl)
 	@mkdir -p target/tls
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
@@ -37,7 +38,7 @@ certificate: ## write a certificate for localhost, for conf/tls.toml (needs open
 	    -addext subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1 \
 	    -keyout target/tls/key.pem -out target/tls/certificate.pem
 
-# A test that lacks what it needs says so in this file, and the end of the run says it again.
+# Skipped tests are written to this file, and listed again at the end of the run.
 test: ## run all tests; it says at its end which of them were skipped, and why
 	@skipped=$$(mktemp) && trap 'rm -f "$$skipped"' EXIT && status=0; \
 	echo "$(CARGO) test --locked"; \
@@ -48,7 +49,7 @@ test: ## run all tests; it says at its end which of them were skipped, and why
 	fi; \
 	exit $$status
 
-# What only tests use is no part of the product, so the compiler has to see that alone, too.
+# The product is compiled without the code for tests, so that is checked, too.
 check: ## what a change must pass: format, lints, tests, documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked -- -D warnings
@@ -57,8 +58,9 @@ check: ## what a change must pass: format, lints, tests, documentation
 	$(MAKE) test
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --features sim
 
-# Each without TLS and with it. The first stands for all 32-bit hosts. A target's standard library comes from rustup, which may be
-# missing, or without a network; what cannot be had is skipped, and said.
+# Each target is checked without and with TLS. The first stands for all 32-bit hosts. Standard
+# libraries come from rustup, which may be missing, or have no network; then the target is skipped,
+# with one line.
 targets: ## check that it compiles for TARGETS, as far as their standard libraries are to be had
 	@for target in $(TARGETS); do \
 	    library=$$(rustc --print target-libdir --target $$target) || exit 1; \
@@ -77,7 +79,7 @@ targets: ## check that it compiles for TARGETS, as far as their standard librari
 	    env "CC_$$target=$$cc" $(CARGO) clippy --locked --target $$target -- -D warnings || exit 1; \
 	done
 
-# Newer compilers accept more. That one comes from rustup, too.
+# Newer compilers accept more. The oldest one comes from rustup, too.
 msrv := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 msrv: ## check that it compiles with the oldest Rust that Cargo.toml names
@@ -96,7 +98,7 @@ races: ## play all orders in which threads may come to what they share
 sim: ## play SEEDS simulated worlds
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --profile sim --test it sim
 
-# What is written from the transcripts comes behind them.
+# Files generated from the transcripts come after them.
 golden: ## rewrite tests/golden, tests/compatibility and the pages made of others; review the diff
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --test it golden
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --test it -- compatibility:: documents::keys:: documents::words::
@@ -152,14 +154,14 @@ evening: build ## play the evenings of those who choose: what make dist has made
 dist-test: ## try what make dist has made, in clean roots (needs root; CHECK: one of its checks)
 	@tests/packages/run $(CHECK)
 
-# It does not build: whoever may write to PREFIX often has no Rust. Nothing is put into /etc, so no
-# configuration is ever overwritten.
+# This does not build, because users with write access to PREFIX often have no Rust. Nothing is
+# installed in /etc, so no configuration is ever overwritten.
 to := $(DESTDIR)$(PREFIX)
 units := $(to)/lib/systemd/system
 
-# What is installed is listed here alone: packages contain this, and a file with a configuration. The
-# documents keep their places, so links between them lead somewhere. Some files of conf/ go elsewhere, or
-# are for who builds.
+# The only list of installed files: packages contain them, and a configuration file. The documents
+# keep their relative places, so links between them work. Some files in conf/ are installed
+# elsewhere, or are only for builds.
 documents := LICENSE README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md doc/exchange.svg \
     $(wildcard benches/*.md) $(sort $(shell find docs conf benches/plots -type f))
 documents := $(filter-out conf/completions/% conf/openwrt/% conf/millstream.service conf/millstream.socket \
