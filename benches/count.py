@@ -4,12 +4,12 @@
     make count                 # compares with benches/COUNTS.md; status 1 if something costs more
     make count KEEP=1          # rewrites that file
 
-Both come from valgrind, which runs the program on a processor of its own, so a noisy host changes
-nothing and half a per cent is a finding. The kernel's part is not counted. Each scenario is played
-twice, once with twice as many repetitions, one after the other: the difference is what they cost,
-and neither the start nor the end is in it. Client and origin are in this file.
+Both are measured with valgrind, which simulates a processor, so a busy host has no influence, and
+half a per cent is significant. The kernel's part is not counted. Each scenario runs twice, the
+second time with twice as many repetitions: the difference is their cost, without the start and the
+end of the program. Client and origin are in this file.
 
-Numbers depend on the compiler and the C library. Compare two states on one machine.
+The numbers depend on the compiler and the C library. Compare two versions on the same host.
 """
 
 import argparse
@@ -26,10 +26,10 @@ import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
 REFERENCE = HERE / "COUNTS.md"
-# More instructions than this, in per cent, are a regression. Fewer than one allocation in a hundred
-# repetitions is chance: a buffer that grows.
+# More additional instructions than this, in per cent, are a regression. Fewer than one allocation
+# in a hundred repetitions are noise, such as a buffer that grows.
 TOLERANCE = 1.0
-# On a busy host the log's queue is emptied now more and now less often.
+# On a busy host the log's queue is written more or less often.
 ALLOCATIONS_TOLERANCE = 0.5
 RUNS = 3
 
@@ -56,7 +56,7 @@ def read_until(sock, end):
 
 
 class Play:
-    """A program under valgrind, an origin, and clients that take turns with it."""
+    """A program under valgrind, an origin, and clients, which take turns."""
 
     def __init__(self, binary, tool, folder):
         self.origin = socket.create_server(("127.0.0.1", 0))
@@ -73,7 +73,7 @@ class Play:
         if not found:
             sys.exit(f"count: the program did not start: {self.end()}")
         self.address = ("127.0.0.1", int(found.group(1)))
-        # Its access log goes nowhere, but it is written.
+        # The access log is discarded, but it is written.
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
 
     def connect(self):
@@ -86,7 +86,7 @@ class Play:
         client.sendall(b"GET /prices/eur HTTP/1.1\r\n" + HEAD % accept)
 
     def end(self):
-        """Ends the program. Returns all that it said on standard error."""
+        """Ends the program. Returns everything that it has printed to standard error."""
         self.process.terminate()
         self.process.wait()
         self.origin.close()
@@ -179,8 +179,8 @@ def count(binary, scenario, times, tool, pattern):
 
 
 def measure(binary, scenario, times):
-    """The instructions and allocations of one repetition: the least of some runs, because now and
-    then what is one wake-up elsewhere is two here."""
+    """The instructions and allocations of one repetition: the minimum of several runs, because
+    sometimes what is one wake-up in most runs takes two."""
     callgrind = ["--tool=callgrind", "--callgrind-out-file={folder}/callgrind"]
     instructions = (callgrind, r"Collected : (\d+)")
     allocations = (["--tool=memcheck", "--leak-check=no"], r"total heap usage: ([\d,]+) allocs")
