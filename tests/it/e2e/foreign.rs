@@ -72,7 +72,7 @@ fn a_stream_that_is_compressed() {
     }
 }
 
-/// curl sees each event at once, and the end of the stream.
+/// The client sees each event at once, and the end of the stream.
 #[test]
 fn curl_as_a_client() {
     let (program, origin) = in_front_of_an_origin();
