@@ -33,7 +33,7 @@ use tally::{Report, Tally};
 use turns::Turns;
 use watch::Watch;
 
-/// The maximum of connections that are being opened at the same time.
+/// The maximum number of connections that are being opened at the same time.
 const OPENING: usize = 128;
 /// After this time, an awaited event or response is missing.
 const PATIENCE: u64 = 30 * SECOND;
@@ -41,7 +41,7 @@ const PATIENCE: u64 = 30 * SECOND;
 const SETTLING: u64 = 300 * MILLISECOND;
 /// How much a slow reader reads in its turn.
 const SIP: usize = 1024;
-/// The maximum of connections, besides the main streams, that are served between two polls.
+/// The maximum number of connections, besides the main streams, served between two polls.
 const OTHERS: usize = 32;
 
 struct Load {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 const CLIENTS: usize = 60;
 
-/// The maximum of connections to the upstream.
+/// The maximum number of connections to the upstream.
 const MAX: usize = 3;
 
 struct Stage {

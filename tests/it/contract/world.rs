@@ -6,7 +6,7 @@ use millstream::testing::{Conn, Net, Read, Ready, SockId, Token, Written};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
-/// How often an awaited thing is looked for. The real network waits a millisecond each time.
+/// How often a wait looks for its result. The real network takes a millisecond each time.
 const LOOKS: usize = 10_000;
 
 /// A network and this side's connections. A connection's token is its index.
@@ -166,7 +166,7 @@ impl<W: Wires> World<W> {
     /// Writes until a write fails.
     pub(super) fn write_until_broken(&mut self, conn: usize) {
         self.until("a refused write", |w| {
-            // A missing event is no reason not to try.
+            // It tries even if no event has reported room.
             w.conns[conn].ready.set(Ready::WRITE);
             (w.write(conn, b"late") == Some(Written::Broken)).then_some(())
         });

@@ -1,4 +1,4 @@
-//! The configuration of a world, drawn as text as an operator might have written it.
+//! The configuration of a world, drawn as text that an operator might have written.
 
 use super::loss::Loss;
 use super::rates::{self, Pace};

@@ -31,7 +31,7 @@ const ATTACKS: [(&str, &str); 14] = [
     ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\0\0\0\x04"),
 ];
 
-/// The maximum of bytes of an attack.
+/// The maximum length of an attack, in bytes.
 const BYTES: usize = 3000;
 
 /// True if a request that reached an origin is hostile. The paths of others are numbers.
