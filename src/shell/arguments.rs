@@ -23,12 +23,12 @@ Options:
   -t, --check        read the file and all files it names, print a summary and warnings
   -c FILE, -f FILE   another way to name CONFIG.toml; -c without FILE is --check
   --to URL           a host, with an optional port and base path: localhost:8000
-  --sandbox          open no file and make no system call but what is needed; on Linux. A check
-                     prints the folders
+  --sandbox          Linux: read only the folders and make only the system calls that are needed;
+                     --check prints the folders
   --listen ADDR      \"IP:PORT\" or \"unix:/path/to.sock\"; only with --to [127.0.0.1:8080]
   --hash-key [NAME]  NAME is the owner of the key; the key is a line of standard input
-  --probe URL        as of --to, with a path: localhost:9090/readyz, unix:/path/to.sock:/readyz
-  --reload URL       what admin.listen is: 127.0.0.1:9090, unix:/path/to.sock
+  --probe URL        as --to, with a path: localhost:9090/readyz, unix:/path/to.sock:/readyz
+  --reload URL       the address in admin.listen: 127.0.0.1:9090, unix:/path/to.sock
   -v, -V, --version  print the version
   -h, --help         print this
 
@@ -40,8 +40,9 @@ Example:
 
 conf/millstream.toml lists every configuration key with its default and what it does;
 conf/minimal.toml is the shortest useful file. RUST_LOG=debug logs every exchange.
-SIGTERM and SIGINT drain: no new connections are accepted, open ones may finish. A second signal
-closes them at once. SIGHUP reloads the configuration file. SIGUSR1 and SIGUSR2 are ignored.
+SIGTERM, SIGINT and SIGQUIT drain: after drain.delay the port closes, and what is open ends within
+drain.window and drain.answers. A second SIGTERM or SIGINT closes everything at once. SIGHUP reloads
+the configuration file. SIGUSR1 and SIGUSR2 are ignored.
 Exit status: 0 after a drain, 1 if it could not start or run, or a probe or a reload failed, 2 for
 a wrong command line or configuration.
 ";
