@@ -40,8 +40,8 @@ impl Api {
 /// Reads whether clients need a certificate. `is_asked` says whether they are asked for one.
 pub(crate) fn client_certificate(value: &DeValue<'_>, is_asked: bool) -> Result<bool, Wrong> {
     match flag(value)? {
-        true if !is_asked => Err("no client is asked for a certificate; write listen_tls in [server] \
-            and, in [tls], client_ca and verify_client = \"require\" or \"optional\""
+        true if !is_asked => Err("no client is asked for a certificate; write listen_tls in \
+            [server] and, in [tls], client_ca and verify_client = \"require\" or \"optional\""
             .into()),
         needed => Ok(needed),
     }

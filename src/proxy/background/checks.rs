@@ -89,8 +89,8 @@ impl Check {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Starts the checks of endpoints that are to be checked from now on, and wakes all other checks
-    /// so that those no longer needed end.
+    /// Starts the checks of endpoints that are to be checked from now on, and wakes all other
+    /// checks so that those no longer needed end.
     pub(crate) fn update_checks(&mut self, now: Tick) {
         self.checks.wake_all();
         for of in self.shared.pool.take_unchecked() {
