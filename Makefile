@@ -39,12 +39,12 @@ certificate: ## write a certificate for localhost, for conf/tls.toml (needs open
 	    -keyout target/tls/key.pem -out target/tls/certificate.pem
 
 # Skipped tests are written to this file, and listed again at the end of the run.
-test: ## run all tests; it says at its end which of them were skipped, and why
+test: ## run all tests; its end lists those that were skipped, and why
 	@skipped=$$(mktemp) && trap 'rm -f "$$skipped"' EXIT && status=0; \
 	echo "$(CARGO) test --locked"; \
 	SKIPPED_TESTS=$$skipped $(CARGO) test --locked || status=$$?; \
 	if test -s "$$skipped"; then \
-	    echo; echo "SKIPPED for want of what they need: $$(wc -l < "$$skipped") of the tests"; \
+	    echo; echo "SKIPPED, because something they need is missing: $$(wc -l < "$$skipped") tests"; \
 	    sed 's/^/  /' "$$skipped"; \
 	fi; \
 	exit $$status
@@ -61,7 +61,7 @@ check: ## what a change must pass: format, lints, tests, documentation
 # Each target is checked without and with TLS. The first stands for all 32-bit hosts. Standard
 # libraries come from rustup, which may be missing, or have no network; then the target is skipped,
 # with one line.
-targets: ## check that it compiles for TARGETS, as far as their standard libraries are to be had
+targets: ## check that it compiles for TARGETS, if their standard libraries can be installed
 	@for target in $(TARGETS); do \
 	    library=$$(rustc --print target-libdir --target $$target) || exit 1; \
 	    if ! test -d "$$library" && ! said=$$(timeout 120 rustup target add $$target 2>&1); then \
@@ -92,18 +92,18 @@ msrv: ## check that it compiles with the oldest Rust that Cargo.toml names
 	rustup run $(msrv) cargo check --locked --all-targets --target-dir target/msrv && \
 	rustup run $(msrv) cargo check --locked --no-default-features --target-dir target/msrv
 
-races: ## play all orders in which threads may come to what they share
+races: ## run all interleavings of the threads that share state (loom)
 	$(CARGO) test --locked --manifest-path races/Cargo.toml
 
-sim: ## play SEEDS simulated worlds
+sim: ## run SEEDS simulated worlds
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --locked --profile sim --test it sim
 
 # Files generated from the transcripts come after them.
-golden: ## rewrite tests/golden, tests/compatibility and the pages made of others; review the diff
+golden: ## rewrite tests/golden, tests/compatibility and the generated pages; review the diff
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --test it golden
 	UPDATE_GOLDEN=1 $(CARGO) test --locked --test it -- compatibility:: documents::keys:: documents::words::
 
-fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz; it says how to get it)
+fuzz: ## run each fuzz target for SECONDS (needs cargo-fuzz)
 	@fuzz/run $(SECONDS)
 
 interop: build ## try real clients and servers (DEPS: a folder with node_modules and venv)
@@ -145,13 +145,13 @@ book: ## render docs/ into target/book (builds mdBook once, from crates.io)
 doc: ## build the documentation of the code
 	$(CARGO) doc --locked --no-deps --document-private-items
 
-dist: ## make all that is released, in target/dist, of the last commit
+dist: ## build all release files of the last commit in target/dist
 	@packaging/dist
 
-evening: build ## play the evenings of those who choose: what make dist has made, and tables of docs/from (needs root)
+evening: build ## install and move as the documents say, from what make dist has built (needs root)
 	@tests/evening/run || test $$? = 77
 
-dist-test: ## try what make dist has made, in clean roots (needs root; CHECK: one of its checks)
+dist-test: ## try the files of make dist in clean roots (needs root; CHECK: one of its checks)
 	@tests/packages/run $(CHECK)
 
 # This does not build, because users with write access to PREFIX often have no Rust. Nothing is
@@ -184,7 +184,7 @@ install: ## install BINARY, manual pages, completions, documents and systemd uni
 	    $(INSTALL) -D -m 644 $$file $(to)/share/doc/millstream/$$file || exit 1; \
 	done
 
-uninstall: ## remove what install has put there; configurations stay
+uninstall: ## remove what install has installed; configurations stay
 	rm -f $(to)/bin/millstream $(units)/millstream.service $(units)/millstream.socket \
 	    $(to)/share/man/man1/millstream.1 $(to)/share/man/man5/millstream.toml.5 \
 	    $(to)/share/bash-completion/completions/millstream \
