@@ -284,6 +284,12 @@ impl Conn {
         }
     }
 
+    /// How many of the bytes that the last write did not accept must be offered again. See
+    /// [`Net::committed`].
+    pub fn committed<N: Net>(&self, net: &N) -> usize {
+        net.committed(self.sock)
+    }
+
     /// Notes that what was written is cut short, so that its end is not announced. See
     /// [`Net::note_cut`].
     pub fn note_cut<N: Net>(&self, net: &mut N) {

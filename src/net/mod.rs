@@ -20,7 +20,8 @@
 //!   announces it. [`crate::conn::Conn`] handles this for all callers.
 //!
 //! * A caller whose bytes were refused offers them again, before any others, or writes no more:
-//!   they may already be on their way in a form that cannot be taken back.
+//!   they may already be on their way in a form that cannot be taken back. [`Net::committed`] says
+//!   how many of them are. The others may be dropped.
 //!
 //! Knowing that a read drained its socket saves one system call for each event.
 //!
@@ -248,6 +249,12 @@ pub trait Net {
     /// # Errors
     /// `WouldBlock`, or why the connection is broken.
     fn write(&mut self, sock: SockId, bytes: &[u8]) -> io::Result<Sent>;
+
+    /// The number of refused bytes of the last write that have to be offered again, because they
+    /// are already on their way.
+    fn committed(&self, _sock: SockId) -> usize {
+        0
+    }
 
     /// Notes that the bytes written are cut off: a network that can announce an end does not
     /// announce this one.

@@ -20,11 +20,11 @@
 //! rest reports that it has not drained the socket.
 //!
 //! **Bytes that the socket refuses are already encrypted.** A record cannot be taken back, so it
-//! waits here, and the caller, which keeps the plaintext, offers the same bytes again. They count
-//! as written as their records are sent, and the last of them when all records have been sent. So
-//! pending bytes, their deadlines and the ends after them mean the same with and without TLS, at
-//! the price of twice the memory while a peer is slow. To limit that, only one record at a time is
-//! encrypted for a socket that was full.
+//! waits here, and the caller, which keeps the plaintext ([`Net::committed`]), offers the same
+//! bytes again. They count as written as their records are sent, and the last of them when all
+//! records have been sent. So pending bytes, their deadlines and the ends after them mean the same
+//! with and without TLS, at the price of twice the memory while a peer is slow. To limit that, only
+//! one record at a time is encrypted for a socket that was full.
 //!
 //! **An end counts only if the peer announces it** (`close_notify`). Otherwise it is an error, like
 //! a reset: an attacker who can cut a connection must not be able to truncate what is sent on it.
@@ -269,6 +269,11 @@ impl<N: Net> Net for TlsNet<N> {
             Some((session, inner, shared)) => session.write(bytes, sock, inner, shared),
             None => self.inner.write(sock, bytes),
         }
+    }
+
+    fn committed(&self, sock: SockId) -> usize {
+        let session = self.sessions.get(sock.0 as usize).and_then(Option::as_deref);
+        session.map_or(0, Session::owed)
     }
 
     fn note_cut(&mut self, sock: SockId) {

@@ -241,8 +241,9 @@ impl Outlet {
 
     /// Writes chunks of a log, as far as the sink accepts them. If the body is not chunked, only
     /// their payload is written. If the sink accepts part of an event, the rest of it is buffered;
-    /// everything after it stays in the log. Returns the chunks that were sent or buffered, at
-    /// least one. Nothing may be pending.
+    /// everything after it stays in the log. What the sink has sealed counts as accepted, and is
+    /// buffered until it has been sent. Returns the chunks that were sent or buffered, at least
+    /// one. Nothing may be pending.
     ///
     /// # Errors
     /// [`SinkGone`].
@@ -269,7 +270,7 @@ impl Outlet {
             self.still_since = io.now;
         }
         self.gather_ms = 0;
-        let (front, len) = run.front(n, is_framed);
+        let (front, len) = run.front(n + sink.committed(io.net), is_framed);
         self.append(&bytes[n..len], io.buffers, io.now);
         self.given += front.payloads().map(|payload| payload.len() as u64).sum::<u64>();
         self.position =

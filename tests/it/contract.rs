@@ -113,6 +113,7 @@ contract! {
     a_drained_socket_has_nothing_left
     a_full_socket_is_announced
     a_write_that_blocked_is_announced
+    what_is_not_committed_may_be_dropped
     an_end_behind_bytes_is_found
     a_reset_is_found
     a_peer_that_has_ended_still_listens
@@ -264,6 +265,29 @@ fn a_write_that_blocked_is_announced<W: Wires>(world: &mut World<W>) {
     world.write_all(conn, &stream(sent, 5000));
     let bytes = world.hear_exactly(far, sent + 5000 - heard);
     assert!(bytes == stream(heard, sent + 5000 - heard), "wrong bytes arrived");
+}
+
+/// Of refused bytes, only those that are committed have to be offered again.
+fn what_is_not_committed_may_be_dropped<W: Wires>(world: &mut World<W>) {
+    let (far, conn) = world.pair();
+    let stream =
+        |from: usize, n| -> Vec<u8> { (0..=255).cycle().skip(from % 256).take(n).collect() };
+    let mut sent = 0;
+    world.until_ready(conn, Ready::WRITE);
+    while world.conns[conn].ready.has(Ready::WRITE) {
+        if let Some(Written::Bytes(n)) = world.write(conn, &stream(sent, 10_000)) {
+            sent += n;
+        }
+        assert!(sent < 1 << 28, "no socket takes that much");
+    }
+    let committed = world.conns[conn].committed(world.wires.net());
+    assert!(committed <= 10_000, "more is committed than was offered");
+    let all = [stream(0, sent + committed), b"others".to_vec()].concat();
+    let mut heard = world.hear_exactly(far, sent);
+    world.until_ready(conn, Ready::WRITE);
+    world.write_all(conn, &all[sent..]);
+    heard.extend(world.hear_exactly(far, all.len() - heard.len()));
+    assert!(heard == all, "wrong bytes arrived");
 }
 
 /// The sticky hang-up: an end that arrives together with bytes is reported once, before they are

@@ -372,6 +372,11 @@ impl Session {
         n
     }
 
+    /// The number of bytes that the caller has to offer again. See [`Net::committed`].
+    pub(super) const fn owed(&self) -> usize {
+        self.owed
+    }
+
     /// A caller may offer more than before, but not different bytes.
     fn assert_offered_again(&self, bytes: &[u8]) {
         assert!(bytes.len() >= self.owed, "bytes that were offered are offered again");

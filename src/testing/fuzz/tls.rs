@@ -157,8 +157,9 @@ impl Play {
         if !self.conn.ready.has(Ready::WRITE) || self.ended {
             return;
         }
-        // Refused bytes are offered again, followed by more.
-        let bytes = said(self.went[0], n.max(200_000));
+        // Refused bytes are offered again: followed by more, or only those that are committed.
+        let committed = self.conn.committed(&self.net);
+        let bytes = said(self.went[0], if n % 2 == 0 { 200_000 } else { n.max(committed) });
         match self.conn.write(&mut self.net, &bytes) {
             Written::Bytes(n) => self.went[0] += n,
             Written::Blocked => assert!(!self.conn.ready.has(Ready::WRITE)),
