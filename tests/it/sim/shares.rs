@@ -42,14 +42,17 @@ fn shares() {
         journal::start();
         let played = Play::new(seed).run();
         journal::take().iter().for_each(|line| println!("{line}"));
-        return played.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        played.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        return;
     }
     let (first, seeds) = (number("SIM_FIRST").unwrap_or(0), number("SIM_SEEDS").unwrap_or(600));
     record_coverage();
     let mut failed = Vec::new();
+    // How many events clients have seen, without TLS and with it.
+    let mut events = [0, 0];
     for seed in first..first + seeds {
         match std::panic::catch_unwind(|| Play::new(seed).run()) {
-            Ok(Ok(())) => {}
+            Ok(Ok((speech, seen))) => events[usize::from(speech == Speech::Tls)] += seen,
             Ok(Err(why)) => failed.push(format!("seed {seed}: {why}")),
             Err(_) => failed.push(format!("seed {seed}: it panicked")),
         }
@@ -66,6 +69,8 @@ fn shares() {
     let all = of("Request").chain(of("Update")).chain(["Behind", "Silent"].map(str::to_owned));
     let missing: Vec<String> = all.filter(|name| !seen.contains(name)).collect();
     assert!(missing.is_empty() || seeds < 600, "no world has {missing:?}");
+    let many = usize::try_from(seeds).unwrap();
+    assert!(events.iter().all(|seen| *seen >= many) || seeds < 600, "{events:?} events were seen");
 }
 
 const MIRROR: &str = include_str!("../../../src/proxy/sharing/mirror.rs");
@@ -217,7 +222,8 @@ impl Play {
         }
     }
 
-    fn run(mut self) -> Result<(), String> {
+    /// Plays the world. Returns what its clients speak, and how many events they have seen.
+    fn run(mut self) -> Result<(Speech, usize), String> {
         for step in 0..BUSY + CALM {
             let is_busy = step < BUSY;
             if !is_busy && step % 20 != 0 {
@@ -246,7 +252,10 @@ impl Play {
             self.world.advance_to(now);
             self.world.turn()?;
         }
-        self.judge_the_end()
+        let speech = self.viewers.first().map_or(Speech::Http, |viewer| viewer.speech);
+        let seen = self.viewers.iter().map(|viewer| viewer.all_seen).sum();
+        self.judge_the_end()?;
+        Ok((speech, seen))
     }
 
     /// Lets the origin act.
@@ -384,6 +393,7 @@ impl Play {
                 }
                 continue;
             };
+            viewer.ask(world);
             if is_busy && rng.chance(1) && rng.chance(30) {
                 world.net().leave(peer);
                 viewer.go(now, rng);
@@ -422,6 +432,9 @@ impl Play {
             return Err("somebody outlives the drain".to_owned());
         }
         for (index, viewer) in self.viewers.iter().enumerate() {
+            if viewer.peer.is_some() && viewer.body.is_none() {
+                return Err(format!("viewer {index} has no answer"));
+            }
             let all = self.published[viewer.stream].checked_sub(1);
             let is_there = viewer.peer.is_some() && matches!(viewer.body, Some(Body::Chunked(_)));
             // Events sent while the stream was interrupted are a gap, and there may have been none

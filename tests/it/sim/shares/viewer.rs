@@ -16,12 +16,14 @@ use std::time::Duration;
 /// A client with one connection at a time.
 pub(super) struct Viewer {
     address: IpAddr,
-    speech: Speech,
+    pub(super) speech: Speech,
     pub(super) stream: usize,
     fields: String,
     who: String,
     is_old: bool,
     pub(super) peer: Option<Peer>,
+    /// What of its request has not left.
+    unsent: Vec<u8>,
     pub(super) wire: Vec<u8>,
     pub(super) body: Option<Body>,
     text: Vec<u8>,
@@ -29,6 +31,8 @@ pub(super) struct Viewer {
     expects: Option<u64>,
     seen: usize,
     pub(super) last: Option<u64>,
+    /// The number of events that it has seen on all its connections.
+    pub(super) all_seen: usize,
     /// The number and the id of the last event with an id.
     last_id: Option<(u64, String)>,
     /// The last id of the log.
@@ -67,12 +71,14 @@ impl Viewer {
             who,
             is_old: rng.chance(15),
             peer: None,
+            unsent: Vec::new(),
             wire: Vec::new(),
             body: None,
             text: Vec::new(),
             expects: None,
             seen: 0,
             last: None,
+            all_seen: 0,
             last_id: None,
             own_id: None,
             has_gap: false,
@@ -115,13 +121,21 @@ impl Viewer {
         journal::note(|| {
             format!("{:?} {peer:?} of {} asks {path} {line}", world.now, self.address)
         });
-        world.net().send(peer, request.as_bytes());
-        self.peer = Some(peer);
+        (self.peer, self.unsent) = (Some(peer), request.into_bytes());
+        self.ask(world);
         (self.seen, self.last, self.body) = (0, None, None);
         self.own_id = None;
         (self.has_gap, self.first, self.last_of) = (false, None, BTreeMap::new());
         self.wire.clear();
         self.text.clear();
+    }
+
+    /// Sends what is left of its request, as far as its socket takes it.
+    pub(super) fn ask(&mut self, world: &mut World) {
+        if let Some(peer) = self.peer.filter(|_| !self.unsent.is_empty()) {
+            let sent = world.net().send(peer, &self.unsent);
+            self.unsent.drain(..sent);
+        }
     }
 
     pub(super) fn go(&mut self, now: Tick, rng: &mut Rng) {
@@ -211,6 +225,7 @@ impl Viewer {
                 return Err(format!("{:?} is called {:?}", event.data, event.kind));
             }
             self.last = Some(number);
+            self.all_seen += 1;
             self.first = self.first.or(self.last);
             self.last_of.insert(number % NAMES, number);
             // Later gaps are announced again.
