@@ -187,7 +187,9 @@ fn has_happened<N: Net>(
     let upstream = exchange.and_then(Exchange::connection).map(|key| &pool[key].conn);
     let writable = |conn: &Conn| conn.ready.has(Ready::WRITE);
     match wait {
-        Wait::ProxyHeader | Wait::ClientHead | Wait::ClientEnd => conn.ready.has(Ready::READ),
+        Wait::ProxyHeader | Wait::ClientEnd => conn.ready.has(Ready::READ),
+        // Nothing comes behind an end, and no event announces it again.
+        Wait::ClientHead => conn.ready.has(Ready::READ) || conn.hung_up(),
         Wait::ClientBytes => conn.has_input(),
         Wait::ClientHandshake | Wait::ClientRoom => writable(conn),
         Wait::UpstreamHead => upstream.is_none_or(|conn| conn.ready.has(Ready::READ)),
