@@ -14,7 +14,7 @@ use crate::http::client_cert::Shown;
 use crate::http::fields::{Names, Nominated};
 use crate::http::forward::{self, Forward, OutboundHead};
 use crate::http::framing::BodyLength;
-use crate::http::head::{FieldStore, HeadSearch, RequestHead};
+use crate::http::head::{FieldStore, HeadSearch, RequestHead, Version};
 use crate::http::upgrade::Offer;
 use crate::locked::Locked;
 use crate::net::Net;
@@ -359,10 +359,11 @@ fn body_max(api: &Api, config: &Config) -> u64 {
     api.clients.max_body_bytes.or(config.server.max_body_bytes).unwrap_or(u64::MAX)
 }
 
-/// Lets the connection stay open after a refusal, unless it is a 400 or the rest of the request
-/// would have to be read.
+/// Lets the connection stay open after a refusal, unless it is a 400, the rest of the request would
+/// have to be read, or the client speaks HTTP/1.0 and would have to be told that it stays open.
 fn staying(head: &RequestHead<'_, '_>, refusal: LocalReply) -> LocalReply {
-    refusal.closing(refusal.status == 400 || !head.length.is_empty() || !head.persistent)
+    let persistent = head.persistent && head.version == Version::Http11;
+    refusal.closing(refusal.status == 400 || !head.length.is_empty() || !persistent)
 }
 
 /// Finds the api that serves a request, and appends its resolved path to `path`. `OPTIONS *` is
