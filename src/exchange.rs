@@ -160,6 +160,16 @@ impl Exchange {
         if let Source::Awaiting(awaiting) = self.source_mut() { Some(awaiting) } else { None }
     }
 
+    /// Continues under another configuration, in which the api has this index and other targets. The
+    /// exchange must not have a connection.
+    pub fn change_targets(&mut self, config: &Rc<Config>, api: u16, state: Key<ApiState>) {
+        debug_assert!(self.connection().is_none());
+        (self.config, self.api, self.api_state) = (Rc::clone(config), Some(api), Some(state));
+        if let Some(outbound) = &mut self.outbound {
+            outbound.forget_failed();
+        }
+    }
+
     /// True if the client reads this log.
     pub fn follows(&self, log: &Rc<Log>) -> bool {
         self.source().log().is_some_and(|own| Rc::ptr_eq(own, log))

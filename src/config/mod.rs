@@ -354,6 +354,25 @@ impl Api {
         &self.targets[0]
     }
 
+    /// True if a request for this api can be served by `other` instead, as it was written for an
+    /// upstream. The two may differ only in the hosts of their targets, in when these are asked, and
+    /// in the number of connections.
+    pub fn serves_like(&self, other: &Api) -> bool {
+        let with_other_targets = || Api {
+            targets: other.targets.clone(),
+            connect_timeout: other.connect_timeout,
+            keepalive_upstream: other.keepalive_upstream,
+            max_upstream: other.max_upstream,
+            queue_timeout: other.queue_timeout,
+            health: other.health.clone(),
+            ..self.clone()
+        };
+        self.name == other.name
+            && self.target().path == other.target().path
+            && self.target().query == other.target().query
+            && with_other_targets() == *other
+    }
+
     /// True exactly when some of its requests are limited by a rate.
     pub fn has_rates(&self) -> bool {
         let Clients { max_requests, max_requests_per_ip, .. } = &self.clients;

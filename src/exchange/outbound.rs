@@ -87,6 +87,11 @@ impl Outbound {
         (self.failed, self.gives_up) = (0, Tick::NEVER);
     }
 
+    /// Forgets which targets have failed the request, because they were replaced.
+    pub const fn forget_failed(&mut self) {
+        self.failed = 0;
+    }
+
     /// Notes that `targets`, as bits, have failed the request. No further one is asked from `due`
     /// on, or from an earlier time if one was set before.
     pub fn note_failed(&mut self, targets: u64, due: Tick) {

@@ -299,7 +299,9 @@ impl Pool {
         now: Tick,
     ) -> Result<Choice, NoConnection> {
         self.look_at_endpoints(wanted.upstream, now);
-        let place = search.place.map(|place| place.number);
+        // A place in the queue of a removed upstream does not count here.
+        let place = search.place.filter(|place| wanted.upstream == Some(place.upstream));
+        let place = place.map(|place| place.number);
         match self.upstream_mut(wanted) {
             Some(upstream) => Ok(upstream.choose(search.wants(), place, now)),
             None if wanted.backend.max.is_some() => Err(NoConnection::Removed),
@@ -320,11 +322,11 @@ impl Pool {
     /// Gives the owner a place in the queue: its former place, if it had one.
     fn join_queue(&mut self, wanted: Wanted<'_>, search: Search) -> Result<Place, NoConnection> {
         let Some(key) = wanted.upstream else { return Err(NoConnection::Removed) };
-        let before = search.place.filter(|place| place.upstream == key);
-        let before = before.map(|place| place.number);
-        if before.is_none() {
+        if search.place.is_none() {
             wanted.stats.queued.one();
         }
+        let before = search.place.filter(|place| place.upstream == key);
+        let before = before.map(|place| place.number);
         let number = self.upstreams[key].join(wanted.owner, search.wants(), before);
         // Health checks give way.
         self.displaced.extend(self.upstreams[key].checkers(search.wants()));

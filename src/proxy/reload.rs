@@ -11,6 +11,12 @@
 //! key is removed, its streams and tunnels end at once, and its other exchanges within a few
 //! seconds.
 //!
+//! A request that waits for a connection (`max_upstream`) was not sent to any of the old endpoints.
+//! If nothing but the upstream of its api has changed, it goes on under the new configuration and
+//! waits for the new endpoints: an operator may have added a target because the queue is long.
+//! Otherwise it is refused at once, because the connections that it waits for are no longer
+//! counted.
+//!
 //! Nothing outlives its api or its key: not a download, a long poll or an upload. A client that has
 //! no response yet gets a 503, or a 403 if its key was removed; a response in progress is cut
 //! visibly. The last tenth of the window is for an event to end and for clients to read what is
@@ -42,12 +48,13 @@ use crate::apis::Apis;
 use crate::auth;
 use crate::config::{Api, Config, Tls};
 use crate::descriptors::Budget;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Source};
 use crate::net::{ListenerId, Net, Resolution};
 use crate::pool::News;
 use crate::session::{Port, Session, Standing, State};
 use crate::telemetry::Outcome;
 use crate::time::{Now, Tick};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,15 +69,19 @@ impl<N: Net> Proxy<N> {
         self.outdate_clients_of(&former);
         let now_of_all = Now { tick: now, unix_ms: self.unix_ms };
         let Proxy { tasks, shared: Shared { net, apis, config, random, .. }, .. } = self;
-        let mut judged = Vec::new();
+        let (mut judged, mut known) = (Vec::new(), None);
         for (key, session) in tasks.iter_mut() {
             if let Session { conn, state: State::Active(exchange), .. } = session
                 && exchange.api_state.is_some()
             {
+                let has_moved = move_on(exchange, &mut known, config, apis);
                 certificates::expire(exchange, conn, net, (config, apis), now_of_all);
                 judge_anew(exchange, config, apis, random.f64(), now);
                 recheck::schedule(exchange, config, apis, random, now);
-                judged.push(key);
+                // The pool wakes those that wait, in the order of the queue.
+                if !has_moved {
+                    judged.push(key);
+                }
             }
         }
         for key in judged {
@@ -186,6 +197,43 @@ impl<N: Net> Proxy<N> {
         let (mut io, _) = memory.split(net, None, now);
         pool.name_answered(name, answer, &mut io, &mut telemetry.log);
     }
+}
+
+/// The api that has replaced one of an earlier configuration.
+struct Successor {
+    /// The earlier configuration, and the index of the api in it.
+    of: (Rc<Config>, u16),
+    /// The index of the new api, if requests can move on to it.
+    index: Option<u16>,
+}
+
+/// Moves a request that waits for a connection on to the new targets of its api. Returns whether it
+/// did. `known` caches the successor of the last api: many requests wait for the same one.
+fn move_on(
+    exchange: &mut Exchange,
+    known: &mut Option<Successor>,
+    config: &Rc<Config>,
+    apis: &Apis,
+) -> bool {
+    let waits = matches!(exchange.source(), Source::Queued(_));
+    let is_removed = exchange.api_state.is_some_and(|key| apis.get(key).is_none());
+    let (Some(former), Some(api)) = (exchange.api, exchange.api()) else { return false };
+    if !waits || !is_removed {
+        return false;
+    }
+    let is_of = |(of, index): &(Rc<Config>, u16)| {
+        Rc::ptr_eq(of, &exchange.config) && *index == former
+    };
+    let successor = known.take().filter(|known| is_of(&known.of)).unwrap_or_else(|| {
+        let index = config.apis.iter().position(|new| api.serves_like(new));
+        let index = index.and_then(|index| u16::try_from(index).ok());
+        Successor { of: (Rc::clone(&exchange.config), former), index }
+    });
+    let index = known.insert(successor).index;
+    if let Some(index) = index {
+        exchange.change_targets(config, index, apis.key_at(index));
+    }
+    index.is_some()
 }
 
 /// Makes an exchange expire if the current configuration does not admit it. `share` (0 to 1) places

@@ -2,7 +2,8 @@
 //!
 //! If the number of connections to an upstream is limited, a request may have to wait until one
 //! becomes free. A request whose api was removed does not wait, because the connections of that
-//! upstream are no longer counted.
+//! upstream are no longer counted. If only the targets of its api have changed, it waits for a
+//! connection to the new ones ([`crate::proxy::reload`]).
 
 use super::{sticky, streams};
 use crate::exchange::{Awaiting, Exchange, LocalReply, Source, Stage};
@@ -34,10 +35,16 @@ pub(crate) fn run<N: Net>(step: &mut Step<'_, N>, connection: Key<Connection>) -
 #[inline(never)]
 pub(crate) fn wait<N: Net>(step: &mut Step<'_, N>, place: Place) -> Next {
     match step.pool.is_turn_of(place) {
+        None if is_served(step) => Next::Do(Action::Connect),
         None => turn_away(step),
         Some(true) => Next::Do(Action::Connect),
         Some(false) => step.watch_client(),
     }
+}
+
+/// True if the api of the exchange, and with it the api's upstream, still exists.
+fn is_served<N: Net>(step: &Step<'_, N>) -> bool {
+    step.exchange.api_state.is_some_and(|key| step.apis.get(key).is_some())
 }
 
 /// Looks for a connection to one of the upstream's endpoints that have not failed this request: for
