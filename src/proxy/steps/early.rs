@@ -128,13 +128,15 @@ pub(crate) fn end<N: Net>(step: &mut Step<'_, N>, reply: &LocalReply) -> Next {
     log_reply(exchange, &mut telemetry.log, reply);
     let (cause, status) = (reply.cause(), reply.status);
     exchange.cause = cause;
-    if status < 500 {
-        return Next::Do(Action::EndStream(Outcome::BadRequestBody));
-    }
-    if let Some(stats) = &exchange.record.stats {
+    if status >= 500
+        && let Some(stats) = &exchange.record.stats
+    {
         stats.count_unserved(Unserved { at: io.now, cause, status });
     }
-    Next::Do(Action::EndStream(Outcome::NoStream))
+    // Anything else is no fault of the body, such as a replica that is gone.
+    let is_of_body = matches!(status, 400 | 408 | 413);
+    let outcome = if is_of_body { Outcome::BadRequestBody } else { Outcome::NoStream };
+    Next::Do(Action::EndStream(outcome))
 }
 
 #[cfg(test)]
