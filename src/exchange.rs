@@ -160,8 +160,8 @@ impl Exchange {
         if let Source::Awaiting(awaiting) = self.source_mut() { Some(awaiting) } else { None }
     }
 
-    /// Continues under another configuration, in which the api has this index and other targets. The
-    /// exchange must not have a connection.
+    /// Continues under another configuration, in which the api has this index and other targets.
+    /// The exchange must not have a connection.
     pub fn change_targets(&mut self, config: &Rc<Config>, api: u16, state: Key<ApiState>) {
         debug_assert!(self.connection().is_none());
         (self.config, self.api, self.api_state) = (Rc::clone(config), Some(api), Some(state));

@@ -354,9 +354,9 @@ impl Api {
         &self.targets[0]
     }
 
-    /// True if a request for this api can be served by `other` instead, as it was written for an
-    /// upstream. The two may differ only in the hosts of their targets, in when these are asked, and
-    /// in the number of connections.
+    /// True if a request that was written for a target of this api can be sent to one of `other`.
+    /// The two may differ only in the hosts of their targets, in when these are asked, and in the
+    /// number of connections.
     pub fn serves_like(&self, other: &Api) -> bool {
         let with_other_targets = || Api {
             targets: other.targets.clone(),

@@ -188,7 +188,7 @@ fn has_happened<N: Net>(
     let writable = |conn: &Conn| conn.ready.has(Ready::WRITE);
     match wait {
         Wait::ProxyHeader | Wait::ClientEnd => conn.ready.has(Ready::READ),
-        // Nothing comes behind an end, and no event announces it again.
+        // After an end nothing arrives, and no event reports the end again.
         Wait::ClientHead => conn.ready.has(Ready::READ) || conn.hung_up(),
         Wait::ClientBytes => conn.has_input(),
         Wait::ClientHandshake | Wait::ClientRoom => writable(conn),

@@ -3,6 +3,7 @@
 
 mod access;
 mod shared;
+mod targets;
 mod tyk;
 
 use millstream::testing::{

@@ -133,7 +133,7 @@ pub(crate) fn end<N: Net>(step: &mut Step<'_, N>, reply: &LocalReply) -> Next {
     {
         stats.count_unserved(Unserved { at: io.now, cause, status });
     }
-    // Anything else is no fault of the body, such as a replica that is gone.
+    // Another status is not about the body: the replica is gone, for example.
     let is_of_body = matches!(status, 400 | 408 | 413);
     let outcome = if is_of_body { Outcome::BadRequestBody } else { Outcome::NoStream };
     Next::Do(Action::EndStream(outcome))

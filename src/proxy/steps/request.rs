@@ -51,7 +51,7 @@ pub(crate) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     let (mut io, _) = shared.memory.split(&mut shared.net, None, now);
     let length = match find_head(conn, search, &head_limits(&shared.config), &mut io) {
         Found::Complete(bytes) => bytes.len(),
-        // Its end was read while it was served.
+        // The client's end was read while its last request was served.
         Found::Blocked if conn.hung_up() => return Next::Close,
         Found::More | Found::Blocked if !begun && has_begun(conn) => return Next::Head(new),
         Found::More => return Next::Moved,
