@@ -12,11 +12,13 @@
 use super::{Address, ListenerId, Net, Ready, Received, Sent, SockId, Token};
 use mio::event::{Event, Source};
 use mio::{Interest, Registry};
+use nix::unistd::{Gid, Uid};
 use socket2::TcpKeepalive;
+use std::fs::{self, Metadata};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,7 +60,7 @@ pub enum Listener {
     Unix(mio::net::UnixListener, Option<SocketFile>),
 }
 
-/// The file of a Unix socket that this process bound.
+/// The file of a Unix socket that this process bound. It is removed with the listener.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -73,21 +75,68 @@ impl SocketFile {
     /// # Errors
     /// If it has already been removed.
     pub fn at(path: PathBuf) -> io::Result<SocketFile> {
-        Ok(SocketFile { identity: identity(&path)?, path })
+        Ok(SocketFile { identity: identity(&fs::symlink_metadata(&path)?), path })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file to a user and a group, if it is still the file that was bound: a user who can
+    /// write to its folder may have replaced it by a link to any other file.
+    ///
+    /// # Errors
+    /// If it was replaced, or the process may not change its owner.
+    pub fn give_to(&self, user: Uid, group: Gid) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            use nix::fcntl::{AtFlags, OFlag, open};
+            use nix::sys::stat::Mode;
+            // The descriptor stays with this file, whatever the path leads to later.
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let file = fs::File::from(open(&self.path, flags, Mode::empty())?);
+            self.recognize(&file.metadata()?)?;
+            let itself = AtFlags::AT_EMPTY_PATH;
+            nix::unistd::fchownat(&file, "", Some(user), Some(group), itself)?;
+            Ok(())
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            self.recognize(&fs::symlink_metadata(&self.path)?)?;
+            std::os::unix::fs::lchown(&self.path, Some(user.as_raw()), Some(group.as_raw()))
+        }
+    }
+
+    /// Checks that this is the file that was bound, which has no other name.
+    fn recognize(&self, found: &Metadata) -> io::Result<()> {
+        let is_alone = found.file_type().is_socket() && found.nlink() == 1;
+        if is_alone && identity(found) == self.identity {
+            return Ok(());
+        }
+        Err(io::Error::other("another file has taken its place"))
     }
 
     /// Removes the file unless another one has replaced it. The socket must still be open.
     fn remove(&self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        let found = fs::symlink_metadata(&self.path);
+        if found.is_ok_and(|found| identity(&found) == self.identity) {
             // It may have been removed by now, which is fine.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, Some(file)) = self {
+            file.remove();
+        }
+    }
 }
 
 impl Listener {
@@ -208,6 +257,14 @@ impl MioNet {
         }
         let slot = self.sockets.get(token)?.as_ref()?;
         Some(EventSource::Socket(slot.token, ready_bits(event)))
+    }
+
+    /// The files of the Unix sockets that this process bound.
+    pub fn socket_files(&self) -> impl Iterator<Item = &SocketFile> {
+        self.listeners.iter().flatten().filter_map(|listener| match listener {
+            Listener::Unix(_, file) => file.as_ref(),
+            Listener::Tcp(..) => None,
+        })
     }
 
     fn keep(&mut self, socket: Socket) -> SockId {
@@ -403,13 +460,37 @@ impl Net for MioNet {
             Listener::Tcp(listener, _) => self.registry.deregister(listener),
             Listener::Unix(listener, _) => self.registry.deregister(listener),
         };
-        match &listener {
-            Listener::Tcp(_, true) => listener.end(),
-            Listener::Unix(_, Some(file)) => {
-                file.remove();
-                listener.end();
-            }
-            Listener::Tcp(_, false) | Listener::Unix(_, None) => {}
+        if let Listener::Tcp(_, true) | Listener::Unix(_, Some(_)) = &listener {
+            listener.end();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// The owner stays the same here, because only root can change it.
+    #[test]
+    fn only_the_file_that_was_bound_is_given_away() {
+        let folder = std::env::temp_dir().join(format!("millstream-given-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let [path, other] = ["a.sock", "other.sock"].map(|name| folder.join(name));
+        let [_listener, _other] = [&path, &other].map(|path| UnixListener::bind(path).unwrap());
+        let file = SocketFile::at(path.clone()).unwrap();
+        let give = |file: &SocketFile| file.give_to(Uid::current(), Gid::current());
+        let check = |file: &SocketFile, what: &str| assert!(give(file).is_err(), "{what}");
+        give(&file).unwrap();
+        fs::remove_file(&path).unwrap();
+        check(&file, "it is gone");
+        symlink(&other, &path).unwrap();
+        check(&file, "a symbolic link");
+        check(&SocketFile::at(path.clone()).unwrap(), "a symbolic link from the beginning");
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(&other, &path).unwrap();
+        check(&file, "a hard link");
+        check(&SocketFile::at(path).unwrap(), "a hard link from the beginning");
+        fs::remove_dir_all(folder).unwrap();
     }
 }

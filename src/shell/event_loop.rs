@@ -21,7 +21,7 @@ use crate::admin::parts::{Inquiry, Part};
 use crate::config::{Config, Tls};
 use crate::descriptors::Budget;
 use crate::net::Resolution;
-use crate::net::mio::{EventSource, MioNet};
+use crate::net::mio::{EventSource, MioNet, SocketFile};
 use crate::net::tls::{self, TlsNet};
 use crate::pool::News;
 use crate::proxy::{Common, Message, Portions, Proxy, RESERVED_MAX, Terms, Ticket};
@@ -109,6 +109,11 @@ impl Opening {
     /// The configuration, with the ports that the system chose.
     pub(super) const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The files of the Unix sockets that it has bound.
+    pub(super) fn socket_files(&self) -> impl Iterator<Item = &SocketFile> {
+        self.net.socket_files()
     }
 
     /// Creates the waker, with which another thread can end a wait. There can be only one.

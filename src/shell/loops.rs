@@ -15,6 +15,7 @@ use super::service::Inherited;
 use crate::admin::parts::{Inquiry, Part};
 use crate::config::{Config, Tls};
 use crate::net::Resolution;
+use crate::net::mio::SocketFile;
 use crate::pool::News;
 use crate::proxy::Common;
 use crate::time::Tick;
@@ -159,6 +160,11 @@ impl Openings {
     /// The configuration, with the ports that the system chose.
     pub(super) const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The files of the Unix sockets that were bound.
+    pub(super) fn socket_files(&self) -> impl Iterator<Item = &SocketFile> {
+        self.first.socket_files()
     }
 
     /// Starts all loops, and returns them with the first loop's access log output and its waker.

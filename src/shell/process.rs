@@ -138,8 +138,8 @@ impl Process {
         }
         let config = openings.config();
         if let Some(user) = &config.server.user {
-            service::become_user(user, &config.socket_files())
-                .map_err(|e| format!("server.user: {e}"))?;
+            let files: Vec<_> = openings.socket_files().collect();
+            service::become_user(user, &files).map_err(|e| format!("server.user: {e}"))?;
         }
         service::set_no_new_privileges();
         if let Some(sandbox) = &start.confined {

@@ -4,6 +4,7 @@
 //! that speaks them, no socket is inherited and nothing is sent.
 
 use crate::config::ListenAddr;
+use crate::net::mio::SocketFile;
 use listenfd::ListenFd;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -99,12 +100,13 @@ fn send(path: &[u8], state: &str) -> io::Result<()> {
     socket.send_to(state.as_bytes(), path).map(|_| ())
 }
 
-/// Switches permanently to another user and that user's groups. The user gets the socket files at
-/// `paths`, so that the process can remove them when it exits.
+/// Switches permanently to another user and that user's groups. The user gets `files`, so that the
+/// process can remove them when it exits.
 ///
 /// # Errors
-/// If there is no such user, or the process is neither root nor that user already.
-pub fn become_user(name: &str, paths: &[&Path]) -> Result<(), String> {
+/// If there is no such user, the process is neither root nor that user already, or another file has
+/// taken the place of one of `files`.
+pub fn become_user(name: &str, files: &[&SocketFile]) -> Result<(), String> {
     use nix::unistd::{User, geteuid, initgroups, setgid, setuid};
     let user = User::from_name(name).map_err(|e| e.to_string())?;
     let user = user.ok_or_else(|| format!("there is no user {name}"))?;
@@ -114,9 +116,9 @@ pub fn become_user(name: &str, paths: &[&Path]) -> Result<(), String> {
     if !geteuid().is_root() {
         return Err(format!("only root can become {name}"));
     }
-    for path in paths {
-        std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-            .map_err(|e| format!("{}: {e}", path.display()))?;
+    for file in files {
+        file.give_to(user.uid, user.gid)
+            .map_err(|e| format!("cannot give {} to {name}: {e}", file.path().display()))?;
     }
     let c_name = std::ffi::CString::new(name).map_err(|e| e.to_string())?;
     initgroups(&c_name, user.gid)

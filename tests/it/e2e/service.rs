@@ -5,11 +5,13 @@ use super::program::{Program, Scratch};
 use super::{in_front_of_an_origin, skip};
 #[cfg(target_os = "linux")]
 use socket2::{Domain, Socket, Type};
+use std::fs;
 #[cfg(target_os = "linux")]
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
 
 const NOWHERE: &str = "GET /nowhere HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
@@ -60,7 +62,7 @@ fn a_socket_that_is_handed_over_is_the_only_one() {
     let program = handed_over(&listener, "workers = 4\nreuse_port = true");
     let port = listener.local_addr().unwrap().port();
     let [at, listens] = [format!(":{port:04X} "), " 0A ".to_owned()];
-    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
     let here = sockets.lines().filter(|line| line.contains(&at) && line.contains(&listens));
     assert_eq!(here.count(), 1, "{sockets}");
     drop(program);
@@ -102,4 +104,44 @@ fn it_goes_on_as_another_user() {
     assert_ne!(program.identity("Gid"), "0\t0\t0\t0");
     assert_eq!(program.identity("NoNewPrivs"), "1");
     assert!(!program.identity("Groups").split_whitespace().any(|group| group == "0"));
+}
+
+/// So that it can remove them. A socket that was handed over stays whose it was.
+#[test]
+fn socket_files_that_it_has_bound_are_the_users() {
+    if !nix::unistd::geteuid().is_root() {
+        let test = "e2e::service::socket_files_that_it_has_bound_are_the_users";
+        skip(test, "it takes root to become another user");
+        return;
+    }
+    let [own, passed] = [(); 2].map(|()| Scratch::path("sock"));
+    let listener = UnixListener::bind(passed.as_str()).unwrap();
+    let config = Scratch::file(&format!(
+        "[server]\nlisten = ['unix:{}', 'unix:{}']\nuser = 'nobody'\n[demo]\n\
+         listen = '127.0.0.1:0'\n",
+        own.as_str(),
+        passed.as_str()
+    ));
+    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, super::program::BINARY, config.as_str()]);
+    let program = Program::serving_with(&mut command, OwnedFd::from(listener).into());
+    let [of_own, of_passed] = [&own, &passed].map(|path| fs::metadata(path.as_str()).unwrap());
+    let user = program.identity("Uid");
+    assert_eq!(Some(of_own.uid().to_string().as_str()), user.split('\t').next());
+    assert_eq!(of_passed.uid(), 0);
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_socket_file() {
+    let path = Scratch::path("sock");
+    let config = Scratch::file(&format!(
+        "[server]\nlisten = ['unix:{}']\nuser = 'no such user'\n[demo]\n\
+         listen = '127.0.0.1:0'\n",
+        path.as_str()
+    ));
+    let ended = Program::run(&[config.as_str()]);
+    assert_eq!(ended.status, Some(1));
+    assert!(ended.stderr.contains("server.user: there is no user no such user"), "{ended:?}");
+    assert!(!path.exists(), "the socket is left behind");
 }
