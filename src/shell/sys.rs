@@ -189,11 +189,12 @@ fn listen_unix(path: &Path) -> io::Result<mio::net::UnixListener> {
     }
 }
 
+/// True if a socket file has no listener. This does not wait for a listener that is too busy to
+/// accept.
 fn is_abandoned(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-    is_socket
-        && std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+    let is_refused = |e: io::Error| e.kind() == io::ErrorKind::ConnectionRefused;
+    is_socket && UnixStream::connect(path).is_err_and(is_refused)
 }
 
 /// What Linux reports about the process. It stays open, because a confined process cannot open it.

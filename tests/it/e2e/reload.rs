@@ -3,7 +3,9 @@
 use super::line::{Line, Origin};
 use super::program::{BINARY, Program, Scratch};
 use super::{begin_stream, event};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -85,6 +87,39 @@ fn a_wrong_file_changes_nothing() {
         let answer = ask(program.address(), "/events/", Some(&origin));
         assert_eq!(answer, "HTTP/1.1 204 No Content");
     }
+}
+
+/// Another process that listens at a path may be too busy to accept.
+#[test]
+fn a_path_where_another_process_is_busy_stops_nothing() {
+    let origin = Origin::listen();
+    let file = Scratch::file(&config("'127.0.0.1:0'", &[("events", &origin)]));
+    let mut program = Program::start(&[file.as_str()]);
+    let path = Scratch::path("sock");
+    let at = SockAddr::unix(path.as_str()).unwrap();
+    let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let busy = socket();
+    busy.bind(&at).unwrap();
+    busy.listen(0).unwrap();
+    let come = |_| {
+        let client = socket();
+        client.set_nonblocking(true).unwrap();
+        client.connect(&at).map(|()| client)
+    };
+    let mut waiting = Vec::new();
+    let refused = (0..100).find_map(|n| come(n).map(|client| waiting.push(client)).err());
+    let refused = refused.expect("the queue is never full");
+    // Other systems refuse a connection when the queue is full.
+    if refused.kind() != ErrorKind::WouldBlock {
+        return;
+    }
+    let listen = format!("'127.0.0.1:0', 'unix:{}'", path.as_str());
+    fs::write(file.as_str(), config(&listen, &[("events", &origin)])).unwrap();
+    program.signal("HUP");
+    program.logs(&format!("cannot listen on unix:{}: ", path.as_str()));
+    let answer = ask(program.address(), "/events/", Some(&origin));
+    assert_eq!(answer, "HTTP/1.1 204 No Content");
+    assert!(path.exists(), "the socket of the other process is gone");
 }
 
 /// The stream has the drain window to end between two events, and is told when to reconnect.
