@@ -4,6 +4,7 @@
 //! its queue full are dropped and counted, and the next line that finds room reports the count.
 
 use super::clock;
+use super::lines;
 use super::worker::Worker;
 use crate::access::Form;
 use crate::config::Log;
@@ -38,7 +39,8 @@ pub fn start(config: &Log) {
         .filter_level(LevelFilter::Trace)
         .parse_default_env()
         .format(|line, record| line.write_all(formatted(record).as_bytes()));
-    let write = |line| write(line, &mut io::stderr());
+    let mut is_within_line = false;
+    let write = move |line| write(&line, &mut is_within_line, &mut io::stderr());
     let worker = WORKER.get_or_init(|| Worker::new("log", LINES_MAX, write));
     logger.target(Target::Pipe(Box::new(Sink { worker, dropped: 0 })));
     logger.init();
@@ -106,13 +108,13 @@ impl Write for Sink<'_> {
 }
 
 /// Writes a line. Errors of standard error are ignored: there is nowhere to report them.
-fn write(line: Line, out: &mut impl Write) {
+fn write(line: &Line, is_within_line: &mut bool, out: &mut impl Write) {
     if line.dropped > 0 {
         let what = format!("standard error is too slow: {} log lines dropped", line.dropped);
         let text = if IS_JSON.load(Relaxed) { json(Level::Warn, &what) } else { what + "\n" };
-        let _ = out.write_all(text.as_bytes());
+        let _ = lines::write(text.as_bytes(), is_within_line, out);
     }
-    let _ = out.write_all(&line.text);
+    let _ = lines::write(&line.text, is_within_line, out);
 }
 
 #[cfg(test)]
@@ -153,7 +155,7 @@ mod tests {
         got.push(written.recv().unwrap());
         go.send(()).unwrap();
         let mut out = Vec::new();
-        got.into_iter().for_each(|line| write(line, &mut out));
+        got.iter().for_each(|line| write(line, &mut false, &mut out));
         assert_eq!(out, b"a\nb\nc\nstandard error is too slow: 2 log lines dropped\nf\n");
     }
 }

@@ -11,7 +11,7 @@
 //! - `worker` is a thread that runs queued work off the event loop. `jobs` has one for
 //!   configuration files, whose changes `watch` detects, and one for host names, which [`resolver`]
 //!   looks up; [`logger`] has one for standard error, and `output` one for the access log on
-//!   standard output.
+//!   standard output. Both write through `lines`.
 //! - [`sandbox`] gives up privileges and access that the process does not need.
 //! - [`arguments`] reads the command line; [`remote`] implements the options that talk to a running
 //!   process, through `client`.
@@ -22,6 +22,7 @@ pub mod clock;
 mod event_loop;
 mod inquiries;
 mod jobs;
+mod lines;
 mod listeners;
 pub mod logger;
 mod loops;

@@ -5,13 +5,14 @@
 //! counts the lines it has no room for ([`Queue`]). A failure of standard output never ends the
 //! process: lines that cannot be written are dropped, and the log says how many.
 
+use super::lines::{self, Unwritten};
 use super::worker::Worker;
 use crate::access::Queue;
 use crate::locked::Locked;
 use crate::time::Tick;
-use std::io::{self, Write};
+use std::io::{self, StdoutLock, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The pause between two batches: waking a thread costs more than writing a line.
@@ -45,29 +46,35 @@ pub(super) struct Output {
     next_batch: Tick,
     /// Lines that the worker could not write, and that the queue has not counted yet.
     lost: Arc<AtomicU64>,
-    failing: Failing,
+    standing: Arc<Standing>,
 }
 
-/// While writes fail: how many lines all event loops have lost since the last successful write.
-type Failing = Arc<Locked<Option<u64>>>;
+/// The state of standard output, to which all event loops write.
+#[derive(Debug, Default)]
+struct Standing {
+    /// While writes fail: how many lines all event loops have lost since the last successful write.
+    failing: Locked<Option<u64>>,
+    /// Whether it ends within a line. Only the holder of its lock reads and writes this.
+    is_within_line: AtomicBool,
+}
 
 impl Output {
     /// Output to standard output, with nothing to write yet.
     pub(super) fn to_stdout() -> Output {
-        Output::with(Failing::default())
+        Output::with(Arc::default())
     }
 
     /// The output of another event loop. A failure that both run into is logged once.
     pub(super) fn another(&self) -> Output {
-        Output::with(Arc::clone(&self.failing))
+        Output::with(Arc::clone(&self.standing))
     }
 
-    fn with(failing: Failing) -> Output {
+    fn with(standing: Arc<Standing>) -> Output {
         let lost = Arc::new(AtomicU64::new(0));
-        let (of_writer, failed) = (Arc::clone(&lost), Arc::clone(&failing));
-        let mut writer = Writer { out: io::stdout(), lost: of_writer, failing: failed };
-        let worker = Worker::new("access log", BATCHES_MAX, move |batch| writer.write(batch));
-        Output { worker, next_batch: Tick::ZERO, lost, failing }
+        let writer = Writer { lost: Arc::clone(&lost), standing: Arc::clone(&standing) };
+        let write = move |batch| writer.write(&batch, &mut Unbuffered(io::stdout().lock()));
+        let worker = Worker::new("access log", BATCHES_MAX, write);
+        Output { worker, next_batch: Tick::ZERO, lost, standing }
     }
 
     /// Hands the lines in `queue` to the worker, unless it is busy or was given a batch just now.
@@ -107,35 +114,49 @@ impl Output {
     }
 }
 
-/// The worker's side.
-struct Writer<W> {
-    out: W,
-    /// The counter of [`Output::lost`].
-    lost: Arc<AtomicU64>,
-    failing: Failing,
+/// Standard output without the standard library's buffer, which hides how much was written.
+struct Unbuffered<'o>(StdoutLock<'o>);
+
+impl Write for Unbuffered<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(nix::unistd::write(&self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-impl<W: Write> Writer<W> {
-    fn write(&mut self, batch: Batch) {
+/// The worker's side.
+struct Writer {
+    /// The counter of [`Output::lost`].
+    lost: Arc<AtomicU64>,
+    standing: Arc<Standing>,
+}
+
+impl Writer {
+    fn write(&self, batch: &Batch, out: &mut impl Write) {
         let dropped = batch.dropped;
         if dropped > 0 {
             log::warn!("standard output is too slow: {dropped} access log lines dropped");
         }
-        let written = self.out.write_all(batch.lines.as_bytes()).and_then(|()| self.out.flush());
-        if written.is_err() {
-            self.lost.fetch_add(batch.count(), Ordering::Relaxed);
+        let mut is_within_line = self.standing.is_within_line.load(Ordering::Relaxed);
+        let written = lines::write(batch.lines.as_bytes(), &mut is_within_line, out);
+        self.standing.is_within_line.store(is_within_line, Ordering::Relaxed);
+        if let Err(Unwritten { lines, .. }) = written {
+            self.lost.fetch_add(lines, Ordering::Relaxed);
         }
-        let lost = self.failing.with(|failing| match (&written, &mut *failing) {
+        let lost = self.standing.failing.with(|failing| match (&written, &mut *failing) {
             (Ok(()), _) => failing.take(),
-            (Err(_), Some(n)) => {
-                *n += batch.count();
+            (Err(Unwritten { lines, .. }), Some(n)) => {
+                *n += lines;
                 None
             }
-            (Err(_), None) => failing.replace(batch.count()).or(Some(0)),
+            (Err(Unwritten { lines, .. }), None) => failing.replace(*lines).or(Some(0)),
         });
         match (written, lost) {
             (Ok(()), Some(n)) => log::warn!("access log resumed: {n} lines dropped"),
-            (Err(error), Some(_)) => {
+            (Err(Unwritten { error, .. }), Some(_)) => {
                 log::warn!("cannot write the access log, dropping lines: {error}");
             }
             (_, None) => {}
@@ -145,35 +166,22 @@ impl<W: Write> Writer<W> {
 
 #[cfg(test)]
 mod tests {
+    use super::lines::Disk;
     use super::*;
-
-    /// Whether each write succeeds, and what was written.
-    struct Flaky(Vec<bool>, Vec<u8>);
-
-    impl Write for Flaky {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if !self.0.remove(0) {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            self.1.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn writing_goes_on_after_a_failure() {
-        let lost = Arc::new(AtomicU64::new(0));
-        let out = Flaky(vec![true, false, false, true], Vec::new());
-        let failing = Failing::default();
-        let mut writer = Writer { out, lost: Arc::clone(&lost), failing: Arc::clone(&failing) };
-        for (n, lost) in [(0, None), (1, Some(1)), (2, Some(2)), (3, None)] {
-            writer.write(Batch { lines: format!("{n}\n"), dropped: n });
-            assert_eq!(failing.with(|failing| *failing), lost);
+        let writer = Writer { lost: Arc::default(), standing: Arc::default() };
+        let mut disk = Disk { room: 0, written: Vec::new() };
+        // Each batch has two lines of three bytes.
+        let cases = [(6, None), (0, Some(2)), (4, Some(3)), (2, Some(5)), (100, None)];
+        for (n, (room, lost)) in (0..).zip(cases) {
+            disk.room = room;
+            writer.write(&Batch { lines: format!("{n}a\n{n}b\n"), dropped: n }, &mut disk);
+            assert_eq!(writer.standing.failing.with(|failing| *failing), lost, "{n}");
         }
-        assert_eq!((writer.out.1.as_slice(), lost.load(Ordering::Relaxed)), (&b"0\n3\n"[..], 2));
+        let want = "0a\n0b\n2a\n2\n3\n4a\n4b\n";
+        assert_eq!(str::from_utf8(&disk.written), Ok(want));
+        assert_eq!(writer.lost.load(Ordering::Relaxed), 5);
     }
 }
