@@ -68,10 +68,8 @@ fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: boo
     resolver::resolve(&mut config);
     survive_file_size_limit();
     let start = Start { file, sandbox, workers, confined };
-    let served = Process::open(config, start).and_then(|process| {
-        print(&process.summary());
-        process.run().map_err(|error| error.to_string())
-    });
+    let served = Process::open(config, start)
+        .and_then(|process| process.run().map_err(|error| error.to_string()));
     logger::finish();
     match served {
         Ok(()) => ExitCode::SUCCESS,

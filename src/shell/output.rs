@@ -1,4 +1,5 @@
-//! Writes the access log to standard output, which may be slow, full, or closed.
+//! Writes the configuration's summary and the access log to standard output, which may be slow,
+//! full, or closed.
 //!
 //! The event loop must not wait for it, so a worker does the writing: it takes batches of lines
 //! from a short queue. While the worker is behind, lines stay in the access log's own queue, which
@@ -27,6 +28,8 @@ const BATCHES_MAX: usize = 2;
 
 struct Batch {
     lines: String,
+    /// True for lines of the access log, which are counted when they are lost.
+    is_log: bool,
     /// How many lines were dropped before these because the queue was full.
     dropped: u64,
 }
@@ -77,6 +80,12 @@ impl Output {
         Output { worker, next_batch: Tick::ZERO, lost, standing }
     }
 
+    /// Hands the summary of the configuration to the worker, before any line of the access log.
+    pub(super) fn begin_with(&self, summary: String) {
+        // An idle worker has room, so this fails only when no thread can be started.
+        let _ = self.worker.submit(Batch { lines: summary, is_log: false, dropped: 0 });
+    }
+
     /// Hands the lines in `queue` to the worker, unless it is busy or was given a batch just now.
     /// Returns when to call this again: never, if no line is left.
     pub(super) fn take_from(&mut self, queue: &mut Queue, now: Tick) -> Tick {
@@ -96,7 +105,7 @@ impl Output {
         self.next_batch = now.after(BATCH_INTERVAL);
         let (lines, dropped) = queue.take();
         // An idle worker has room, so this fails only when no thread can be started.
-        if let Err(batch) = self.worker.submit(Batch { lines, dropped }) {
+        if let Err(batch) = self.worker.submit(Batch { lines, is_log: true, dropped }) {
             // The lines that were dropped before it are counted already.
             queue.count_lost(batch.count());
         }
@@ -108,7 +117,7 @@ impl Output {
         let (lines, dropped) = queue.take();
         if !lines.is_empty() || dropped > 0 {
             // If the worker is that far behind, these lines are lost with the process.
-            let _ = self.worker.submit(Batch { lines, dropped });
+            let _ = self.worker.submit(Batch { lines, is_log: true, dropped });
         }
         self.worker.finish();
     }
@@ -143,18 +152,20 @@ impl Writer {
         let mut is_within_line = self.standing.is_within_line.load(Ordering::Relaxed);
         let written = lines::write(batch.lines.as_bytes(), &mut is_within_line, out);
         self.standing.is_within_line.store(is_within_line, Ordering::Relaxed);
-        if let Err(Unwritten { lines, .. }) = written {
-            self.lost.fetch_add(lines, Ordering::Relaxed);
-        }
-        let lost = self.standing.failing.with(|failing| match (&written, &mut *failing) {
+        let lost = match &written {
+            Err(Unwritten { lines, .. }) if batch.is_log => *lines,
+            Ok(()) | Err(_) => 0,
+        };
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+        let to_say = self.standing.failing.with(|failing| match (&written, &mut *failing) {
             (Ok(()), _) => failing.take(),
-            (Err(Unwritten { lines, .. }), Some(n)) => {
-                *n += lines;
+            (Err(_), Some(n)) => {
+                *n += lost;
                 None
             }
-            (Err(Unwritten { lines, .. }), None) => failing.replace(*lines).or(Some(0)),
+            (Err(_), None) => failing.replace(lost).or(Some(0)),
         });
-        match (written, lost) {
+        match (written, to_say) {
             (Ok(()), Some(n)) => log::warn!("access log resumed: {n} lines dropped"),
             (Err(Unwritten { error, .. }), Some(_)) => {
                 log::warn!("cannot write the access log, dropping lines: {error}");
@@ -177,7 +188,8 @@ mod tests {
         let cases = [(6, None), (0, Some(2)), (4, Some(3)), (2, Some(5)), (100, None)];
         for (n, (room, lost)) in (0..).zip(cases) {
             disk.room = room;
-            writer.write(&Batch { lines: format!("{n}a\n{n}b\n"), dropped: n }, &mut disk);
+            let lines = format!("{n}a\n{n}b\n");
+            writer.write(&Batch { lines, is_log: true, dropped: n }, &mut disk);
             assert_eq!(writer.standing.failing.with(|failing| *failing), lost, "{n}");
         }
         let want = "0a\n0b\n2a\n2\n3\n4a\n4b\n";

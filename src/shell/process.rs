@@ -178,16 +178,13 @@ impl Process {
         })
     }
 
-    /// The [`Config::summary`] of the present configuration, with the ports that the system chose.
-    pub fn summary(&self) -> String {
-        self.loops.config().summary()
-    }
-
-    /// Runs until it has drained.
+    /// Prints the [`Config::summary`], with the ports that the system chose, and runs until it has
+    /// drained.
     ///
     /// # Errors
     /// If polling fails.
     pub fn run(mut self) -> io::Result<()> {
+        self.output.begin_with(self.loops.config().summary());
         service::notify("READY=1");
         loop {
             let Turn { now, wake } = self.loops.first.turn();

@@ -1,8 +1,10 @@
 //! A running millstream: started with arguments, read from, sent signals, and killed at the end.
 
 use super::{Line, PATIENCE};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -95,6 +97,19 @@ impl Program {
         let mut program = Program { child, stdout, stderr, address: None };
         program.address = program.says("listening on ").parse().ok();
         (program, unread)
+    }
+
+    /// Starts a command that is it, with a standard output that is full and that nobody reads.
+    pub(super) fn with_full_output(command: &mut Command) -> (Program, UnixStream) {
+        let (unread, mut stdout) = UnixStream::pair().unwrap();
+        // It is the same socket for the program, which waits.
+        stdout.set_nonblocking(true).unwrap();
+        while stdout.write(&[0; 4096]).is_ok() {}
+        stdout.set_nonblocking(false).unwrap();
+        command.stdin(Stdio::null()).stdout(OwnedFd::from(stdout)).stderr(Stdio::piped());
+        let mut child = command.env("RUST_LOG", "debug").spawn().unwrap();
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        (Program { child, stdout: Lines::of(io::empty()), stderr, address: None }, unread)
     }
 
     /// Connects to it as a client.

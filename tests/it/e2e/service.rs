@@ -89,6 +89,28 @@ fn it_says_when_it_is_ready_and_when_it_ends() {
     assert_eq!(program.ended().status, Some(0));
 }
 
+/// The first lines are for a reader that may be slow, and nothing else waits for it.
+#[test]
+fn a_full_standard_output_does_not_stop_the_start() {
+    let [notify, path] = ["notify", "sock"].map(Scratch::path);
+    let manager = UnixDatagram::bind(notify.as_str()).unwrap();
+    manager.set_read_timeout(Some(super::PATIENCE)).unwrap();
+    let listen = format!("unix:{}", path.as_str());
+    let mut command = Command::new(super::program::BINARY);
+    command.args(["--to", "http://127.0.0.1:1", "--listen", &listen]);
+    command.env("NOTIFY_SOCKET", notify.as_str());
+    let (program, _unread) = Program::with_full_output(&mut command);
+    let mut word = [0; 100];
+    let n = manager.recv(&mut word).unwrap();
+    assert_eq!(&word[..n], b"READY=1");
+    let mut client = Line::to_path(path.as_str());
+    client.send("OPTIONS * HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n");
+    assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
+    drop(client);
+    program.signal("TERM");
+    assert_eq!(program.ended().status, Some(0));
+}
+
 /// Only if the test runs as root.
 #[test]
 fn it_goes_on_as_another_user() {
