@@ -8,7 +8,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Exit status: the program could not start or run.
+/// Exit status: the program could not start or run, or could not print what was asked for.
 const FAILED: u8 = 1;
 /// Exit status: the command line or the configuration is wrong.
 const WRONG: u8 = 2;
@@ -112,10 +112,13 @@ fn hash_key(name: Option<&str>) -> ExitCode {
     }
 }
 
-/// Prints to standard output. A failure is ignored: standard output may be closed.
+/// Prints what was asked for to standard output, and returns the exit status.
 fn print(text: &str) -> ExitCode {
-    let _ = io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &format!("cannot write to standard output: {error}")),
+    }
 }
 
 /// Prints an error to standard error and returns the exit status.

@@ -43,8 +43,8 @@ conf/minimal.toml is the shortest useful file. RUST_LOG=debug logs every exchang
 SIGTERM, SIGINT and SIGQUIT drain: after drain.delay the port closes, and what is open ends within
 drain.window and drain.answers. A second SIGTERM or SIGINT closes everything at once. SIGHUP reloads
 the configuration file. SIGUSR1 and SIGUSR2 are ignored.
-Exit status: 0 after a drain, 1 if it could not start or run, or a probe or a reload failed, 2 for
-a wrong command line or configuration.
+Exit status: 0 after a drain, 1 if it could not start, run or print, or a probe or a reload failed,
+2 for a wrong command line or configuration.
 ";
 
 /// What the command line asks for.

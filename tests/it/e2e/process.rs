@@ -73,6 +73,22 @@ fn a_key_is_hashed() {
     }
 }
 
+/// A script must not go on with half a file of keys.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_printed_is_a_failure() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/minimal.toml");
+    let check = format!("--check {config}");
+    for arguments in ["--version", "--help", "--hash-key alice", &check] {
+        let script = format!("echo 0123456789abcdef | \"$0\" {arguments} >/dev/full");
+        let ended = Program::spawn(Command::new("sh").args(["-c", &script, BINARY])).unwrap();
+        let Ended { status, stderr, .. } = ended.ended();
+        assert_eq!(status, Some(1), "{arguments}");
+        let why = "millstream: cannot write to standard output: No space left on device";
+        assert!(stderr.starts_with(why), "{arguments}: {stderr}");
+    }
+}
+
 #[test]
 fn a_wrong_command_line_is_refused() {
     for arguments in [&[][..], &["--whatever"], &["a.toml", "b.toml"], &["--to", "ftp://a"]] {
