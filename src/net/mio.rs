@@ -28,6 +28,23 @@ use std::time::Duration;
 pub const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
 
+/// Lets the kernel close a connection whose peer acknowledges nothing for `write_timeout`. On a
+/// listening socket this applies to connections that it accepts from now on. Only Linux can do it.
+///
+/// # Errors
+/// If it is not a TCP socket.
+pub fn set_write_timeout(socket: &socket2::Socket, write_timeout: Duration) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(write_timeout.min(USER_TIMEOUT_MAX)))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, write_timeout);
+    Ok(())
+}
+
+/// The maximum that the kernel accepts: it keeps milliseconds in 31 bits.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT_MAX: Duration = Duration::from_millis((1 << 31) - 1);
+
 /// Whether a short read means that the socket is drained, and a short write that it is full
 /// (epoll(7), question 9).
 const SHORT_IS_LAST: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -257,6 +274,14 @@ impl MioNet {
         }
         let slot = self.sockets.get(token)?.as_ref()?;
         Some(EventSource::Socket(slot.token, ready_bits(event)))
+    }
+
+    /// Sets the limit of [`set_write_timeout`] for connections that a listener accepts from now on.
+    pub fn limit_writes_at(&self, id: ListenerId, write_timeout: Duration) {
+        if let Some(Some(Listener::Tcp(listener, _))) = self.listeners.get(usize::from(id.0)) {
+            // This cannot fail: it is an open TCP socket.
+            let _ = set_write_timeout(&socket2::SockRef::from(listener), write_timeout);
+        }
     }
 
     /// The files of the Unix sockets that this process bound.

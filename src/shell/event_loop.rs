@@ -263,18 +263,20 @@ impl EventLoop {
 
     /// Serves another configuration at these listeners from now on.
     pub(super) fn reload(&mut self, config: Config, listening: Vec<Listening>, descriptors: u64) {
+        let write_timeout = config.server.write_timeout;
         for listener in &listening {
-            match self.listening.iter().find(|old| old.id == listener.id) {
-                None => {
-                    self.proxy.open_listener(listener.id, listener.port);
-                    for spare in listener.spares() {
-                        self.proxy.open_spare(*spare, listener.port);
-                    }
+            let Some(old) = self.listening.iter().find(|old| old.id == listener.id) else {
+                self.proxy.open_listener(listener.id, listener.port);
+                for spare in listener.spares() {
+                    self.proxy.open_spare(*spare, listener.port);
                 }
-                Some(old) if old.port != listener.port => {
-                    listener.ids().for_each(|id| self.proxy.change_listener(id, listener.port));
+                continue;
+            };
+            for id in listener.ids() {
+                tls::inner(self.proxy.net()).limit_writes_at(id, write_timeout);
+                if old.port != listener.port {
+                    self.proxy.change_listener(id, listener.port);
                 }
-                Some(_) => {}
             }
         }
         for old in &self.listening {
@@ -406,5 +408,54 @@ impl EventLoop {
     /// The access log lines that wait to be written.
     pub(super) const fn access_log(&mut self) -> &mut Queue {
         self.proxy.access()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::net::mio::Listener;
+    use socket2::SockRef;
+    use std::time::Duration;
+
+    fn config(write_timeout: &str) -> Config {
+        let text = format!(
+            "[server]\nlisten = ['127.0.0.1:0']\nreuse_port = true\n\
+             write_timeout = '{write_timeout}'\n[demo]\nlisten = '127.0.0.1:0'\n"
+        );
+        Config::parse("x.toml", &text).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    /// The kernel's limit on each listening socket of the first loop.
+    fn write_timeouts(event_loop: &mut EventLoop) -> Vec<Option<Duration>> {
+        let ids: Vec<_> = event_loop.listening.iter().flat_map(|listener| listener.ids()).collect();
+        let net = tls::inner(event_loop.proxy.net());
+        let timeout = |id| match &net.share_listener(id).unwrap() {
+            Listener::Tcp(socket, _) => SockRef::from(socket).tcp_user_timeout().unwrap(),
+            Listener::Unix(..) => None,
+        };
+        ids.into_iter().map(timeout).collect()
+    }
+
+    /// It applies to listeners that stay and to those of other loops. More than the kernel accepts
+    /// does not prevent listening.
+    #[test]
+    fn a_reload_sets_the_write_timeout_everywhere() {
+        let mut inherited = Inherited::default();
+        let mut first = Opening::first(config("30s"), 1000, &mut inherited).unwrap();
+        let other = first.another(2).unwrap();
+        let wakers = [&first, &other].map(|opening| opening.waker().unwrap());
+        let mail = wakers.into_iter().map(Mailbox::of).collect();
+        let mut event_loop = first.start(Common::of(2), 0, mail);
+        // The first one, its spare, and the listener of the demo.
+        let all = |seconds| vec![Some(Duration::from_secs(seconds)); 3];
+        assert_eq!(write_timeouts(&mut event_loop), all(30));
+        for (write_timeout, seconds) in [("2s", 2), ("1h", 3600)] {
+            let mut config = config(write_timeout);
+            let (listening, _) = event_loop.open_listeners(&mut config, 1).unwrap();
+            event_loop.reload(config, listening, 1000);
+            assert_eq!(write_timeouts(&mut event_loop), all(seconds), "{write_timeout}");
+        }
+        assert!(Opening::first(config("8760h"), 1000, &mut inherited).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use super::service::Inherited;
 use crate::admin::metrics::Usage;
 use crate::config::ListenAddr;
 use crate::confines;
-use crate::net::mio::{KEEPALIVE, Listener, SocketFile};
+use crate::net::mio::{KEEPALIVE, Listener, SocketFile, set_write_timeout};
 use mio::net::UnixStream;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
@@ -167,10 +167,7 @@ fn listen_tcp(socket: Socket, write_timeout: Duration) -> io::Result<mio::net::T
     // Accepted connections inherit these.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(write_timeout))?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = write_timeout;
+    set_write_timeout(&socket, write_timeout)?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(mio::net::TcpListener::from_std(socket.into()))
