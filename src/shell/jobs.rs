@@ -1,21 +1,21 @@
 //! Jobs that may block: loading a configuration, checking files for changes, and resolving names.
 //!
 //! All of them wait for the operating system, for as long as a disk or a name server takes. One
-//! worker handles files and another resolves names, so that a name server that does not answer
-//! delays no reload. A completed job wakes the event loop.
+//! worker handles files. Each name has a thread of its own, so that a name server that does not
+//! answer delays no other name and no reload. A completed job wakes the event loop.
 
 use super::mailbox::Mailbox;
-use super::resolver::{self, Name};
+use super::resolver::{self, AT_ONCE, Name};
 use super::watch::Notices;
-use super::worker::Worker;
+use super::worker::{self, Worker};
 use crate::config::{Config, ConfigErrors, Renewal, Sources, Tls};
 use crate::net::Resolution;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A job for a worker.
+/// A job for the worker.
 #[derive(Debug)]
 pub(super) enum Job {
     /// Load this configuration file, and resolve the names in it.
@@ -24,8 +24,6 @@ pub(super) enum Job {
     Look(Arc<Tls>),
     /// Check whether these files have changed, and watch them.
     Watch(Sources),
-    /// Resolve a name.
-    Resolve(Name),
 }
 
 /// The result of a job.
@@ -41,51 +39,64 @@ pub(super) enum Completion {
     Resolved(Name, Resolution),
 }
 
-/// The two workers, and the results that the process has not taken yet.
+/// The jobs, and the results that the process has not taken yet.
 #[derive(Debug)]
 pub(super) struct Jobs {
     loader: Worker<Job>,
-    resolver: Worker<Job>,
+    /// Resolves a name.
+    ask: fn(&str, u16) -> Resolution,
     completions: Mailbox<Completion>,
-    /// The names that are being resolved.
+    /// The names that are being resolved, at most [`AT_ONCE`].
     names: BTreeSet<Name>,
+    /// Names that wait for one of these, oldest first.
+    waiting: VecDeque<Name>,
 }
 
 impl Jobs {
     /// No jobs yet. `waker` is called whenever one completes.
     pub(super) fn new(waker: Arc<mio::Waker>) -> Jobs {
-        let completions = Mailbox::of(waker);
-        let worker = |name| {
-            let completions = completions.clone();
-            Worker::new(name, usize::MAX, move |job| completions.send(run(job)))
-        };
-        let (loader, resolver) = (worker("loader"), worker("resolver"));
-        Jobs { loader, resolver, completions, names: BTreeSet::new() }
+        Jobs::asking(resolver::addresses_of, waker)
     }
 
-    /// Queues a job for its worker.
+    fn asking(ask: fn(&str, u16) -> Resolution, waker: Arc<mio::Waker>) -> Jobs {
+        let completions = Mailbox::of(waker);
+        let loaded = completions.clone();
+        let loader = Worker::new("loader", usize::MAX, move |job| loaded.send(run(job)));
+        Jobs { loader, ask, completions, names: BTreeSet::new(), waiting: VecDeque::new() }
+    }
+
+    /// Queues a job for the worker.
     ///
     /// # Errors
     /// If no thread can be started.
     pub(super) fn submit(&self, job: Job) -> io::Result<()> {
-        let worker = match job {
-            Job::Load(_) | Job::Look(_) | Job::Watch(_) => &self.loader,
-            Job::Resolve(_) => &self.resolver,
-        };
-        worker.submit(job).map_err(|_| io::Error::other("cannot start a worker thread"))
+        self.loader.submit(job).map_err(|_| io::Error::other("cannot start a worker thread"))
     }
 
-    /// Queues the resolution of a name, unless it is being resolved already: all loops get the
-    /// answer.
+    /// Starts to resolve a name, or queues it if many others are being resolved. Does nothing if it
+    /// is among them already: all loops get the answer.
     ///
     /// # Errors
     /// If no thread can be started.
     pub(super) fn resolve(&mut self, name: &Name) -> io::Result<()> {
-        if self.names.contains(name) {
+        if self.names.contains(name) || self.waiting.contains(name) {
             return Ok(());
         }
-        self.submit(Job::Resolve(name.clone()))?;
-        self.names.insert(name.clone());
+        if self.names.len() >= AT_ONCE {
+            self.waiting.push_back(name.clone());
+            return Ok(());
+        }
+        self.begin_to_resolve(name.clone())
+    }
+
+    fn begin_to_resolve(&mut self, name: Name) -> io::Result<()> {
+        let (ask, completions, asked) = (self.ask, self.completions.clone(), name.clone());
+        let thread = worker::thread("resolver").spawn(move || {
+            let resolution = ask(&asked.0, asked.1);
+            completions.send(Completion::Resolved(asked, resolution));
+        });
+        thread.map_err(|_| io::Error::other("cannot start a thread to resolve it"))?;
+        self.names.insert(name);
         Ok(())
     }
 
@@ -94,6 +105,12 @@ impl Jobs {
         let completion = self.completions.take();
         if let Some(Completion::Resolved(name, _)) = &completion {
             self.names.remove(name);
+            if let Some(next) = self.waiting.pop_front()
+                && let Err(error) = self.begin_to_resolve(next.clone())
+            {
+                let resolution = Err(error.to_string());
+                self.completions.send(Completion::Resolved(next, resolution));
+            }
         }
         completion
     }
@@ -108,41 +125,83 @@ fn run(job: Job) -> Completion {
             let notices = Notices::of(&sources).ok();
             Completion::Watched(sources.look(), notices)
         }
-        Job::Resolve(name) => {
-            let resolution = resolver::addresses_of(&name.0, name.1);
-            Completion::Resolved(name, resolution)
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Address;
     use std::time::Duration;
+
+    /// Jobs, and the poll that they wake up.
+    struct Waiting {
+        jobs: Jobs,
+        poll: mio::Poll,
+        events: mio::Events,
+    }
+
+    impl Waiting {
+        fn asking(ask: fn(&str, u16) -> Resolution) -> Waiting {
+            let poll = mio::Poll::new().unwrap();
+            let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+            let jobs = Jobs::asking(ask, Arc::new(waker));
+            Waiting { jobs, poll, events: mio::Events::with_capacity(8) }
+        }
+
+        fn resolve(&mut self, host: &str, port: u16) {
+            self.jobs.resolve(&(host.to_owned(), port)).unwrap();
+        }
+
+        /// Waits for the next name to be resolved.
+        fn next(&mut self) -> Name {
+            loop {
+                match self.jobs.next_completion() {
+                    Some(Completion::Resolved(name, Ok(_))) => return name,
+                    Some(other) => panic!("{other:?}"),
+                    None => {}
+                }
+                self.poll.poll(&mut self.events, Some(Duration::from_secs(60))).unwrap();
+                assert!(!self.events.is_empty(), "nothing more is resolved");
+            }
+        }
+    }
 
     /// However many event loops ask for it.
     #[test]
     fn a_name_is_asked_for_once_at_a_time() {
-        const WAKE: mio::Token = mio::Token(0);
-        let mut poll = mio::Poll::new().unwrap();
-        let mut events = mio::Events::with_capacity(8);
-        let mut jobs = Jobs::new(Arc::new(mio::Waker::new(poll.registry(), WAKE).unwrap()));
-        let mut next = |jobs: &mut Jobs| loop {
-            match jobs.next_completion() {
-                Some(completion) => return completion,
-                None => poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap(),
-            }
-        };
-        let name = ("localhost".to_owned(), 81);
+        let mut waiting = Waiting::asking(resolver::addresses_of);
         for _ in 0..2 {
             for _ in 0..3 {
-                jobs.resolve(&name).unwrap();
+                waiting.resolve("localhost", 81);
             }
-            assert!(matches!(next(&mut jobs), Completion::Resolved(of, Ok(_)) if of == name));
+            assert_eq!(waiting.next(), ("localhost".to_owned(), 81));
         }
-        // The worker runs one job at a time, so if another had been queued, it would come first.
-        let last = ("127.0.0.1".to_owned(), 82);
-        jobs.resolve(&last).unwrap();
-        assert!(matches!(next(&mut jobs), Completion::Resolved(of, Ok(_)) if of == last));
+        waiting.resolve("127.0.0.1", 82);
+        assert_eq!(waiting.next(), ("127.0.0.1".to_owned(), 82));
+        assert!(waiting.jobs.next_completion().is_none());
+    }
+
+    /// However many others there are, and if such names take all places but one.
+    #[test]
+    fn a_name_without_an_answer_delays_no_other() {
+        fn ask(host: &str, port: u16) -> Resolution {
+            while host == "silent.example" {
+                std::thread::park();
+            }
+            Ok(vec![Address::Tcp(([127, 0, 0, 1], port).into())])
+        }
+        let mut waiting = Waiting::asking(ask);
+        for port in (1..).take(AT_ONCE - 1) {
+            waiting.resolve("silent.example", port);
+        }
+        let others = 1..=100;
+        for port in others.clone() {
+            waiting.resolve("a.example", port);
+        }
+        assert!(waiting.jobs.names.len() <= AT_ONCE);
+        for port in others {
+            assert_eq!(waiting.next(), ("a.example".to_owned(), port));
+        }
     }
 }

@@ -9,9 +9,9 @@
 //! - [`sys`] and [`service`] talk to the operating system and to the service manager; `listeners`
 //!   opens what a configuration listens on.
 //! - `worker` is a thread that runs queued work off the event loop. `jobs` has one for
-//!   configuration files, whose changes `watch` detects, and one for host names, which [`resolver`]
-//!   looks up; [`logger`] has one for standard error, and `output` one for the access log on
-//!   standard output. Both write through `lines`.
+//!   configuration files, whose changes `watch` detects, and a thread for each host name, which
+//!   [`resolver`] looks up; [`logger`] has one for standard error, and `output` one for the access
+//!   log on standard output. Both write through `lines`.
 //! - [`sandbox`] gives up privileges and access that the process does not need.
 //! - [`arguments`] reads the command line; [`remote`] implements the options that talk to a running
 //!   process, through `client`.

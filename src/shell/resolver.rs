@@ -19,7 +19,7 @@ use std::time::Duration;
 const ADDRESSES_MAX: usize = 64;
 
 /// The most names that are resolved at a time.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// How long resolving all names of a configuration may take.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
