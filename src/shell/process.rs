@@ -233,19 +233,12 @@ impl Process {
             self.load_again();
         }
         if arrived.quit > 0 {
-            self.drain();
+            self.changes = None;
+            self.stop.signal_to_drain(&mut self.loops);
         }
         if arrived.stop > 0 {
             self.changes = None;
-            self.stop.ask(arrived.stop, &mut self.loops);
-        }
-    }
-
-    /// Drains, unless it is draining already: only a second SIGTERM speeds up a drain.
-    fn drain(&mut self) {
-        if !self.stop.is_asked() {
-            self.changes = None;
-            self.stop.ask(1, &mut self.loops);
+            self.stop.signal(arrived.stop, &mut self.loops);
         }
     }
 
@@ -366,7 +359,8 @@ impl Process {
             any = true;
             match command {
                 ShellCommand::Drain => {
-                    self.drain();
+                    self.changes = None;
+                    self.stop.drain(&mut self.loops);
                     let sentence = self.loops.config().drain.told();
                     self.answer(ticket, 202, &sentence);
                 }

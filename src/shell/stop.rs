@@ -14,8 +14,10 @@ use crate::time::Tick;
 /// The progress of stopping the process. See the module.
 #[derive(Debug)]
 pub(super) struct Stop {
-    /// How often the process was asked to stop.
-    asked: usize,
+    /// True exactly when the process was asked to stop, by a signal or a command.
+    is_asked: bool,
+    /// The number of signals that have asked for it.
+    signals: usize,
     /// True exactly when the loops were told to close everything at once.
     ends: bool,
     /// When the steps of the drain are reported, if a loop has not taken them by then.
@@ -27,12 +29,8 @@ pub(super) struct Stop {
 impl Stop {
     /// The process was not asked to stop.
     pub(super) const fn new() -> Stop {
-        Stop { asked: 0, ends: false, tell_at: [Tick::NEVER; 2], give_up_at: Tick::NEVER }
-    }
-
-    /// True exactly when the process was asked to stop.
-    pub(super) const fn is_asked(&self) -> bool {
-        self.asked > 0
+        let (tell_at, give_up_at) = ([Tick::NEVER; 2], Tick::NEVER);
+        Stop { is_asked: false, signals: 0, ends: false, tell_at, give_up_at }
     }
 
     /// When to call [`Stop::go_on`].
@@ -41,25 +39,38 @@ impl Stop {
         first.min(second).min(self.give_up_at)
     }
 
-    /// Handles this many more requests to stop: the first drains as the configuration says, the
-    /// second closes everything, and those after the time limit of that wait for nothing more.
-    pub(super) fn ask(&mut self, times: usize, loops: &mut Loops) {
-        self.asked += times;
-        let now = loops.first.now();
-        if self.asked == 1 {
-            self.drain(loops, now);
+    /// Handles this many more signals: the first drains as the configuration says, unless a command
+    /// has done that, the second closes everything, and those after the time limit of that wait for
+    /// nothing more.
+    pub(super) fn signal(&mut self, times: usize, loops: &mut Loops) {
+        self.signals += times;
+        if self.signals == 1 && self.is_asked {
+            log::info!("already draining: a second signal closes all connections now");
+        } else if self.signals == 1 {
+            self.drain(loops);
         } else if !self.ends {
             let connections = loops.first.connections_of_all();
             log::info!("second signal: closing {connections} connections now");
             loops.end();
-            (self.ends, self.tell_at) = (true, [Tick::NEVER; 2]);
-            self.give_up_at = now.after(ANSWER_WITHIN);
+            (self.is_asked, self.ends, self.tell_at) = (true, true, [Tick::NEVER; 2]);
+            self.give_up_at = loops.first.now().after(ANSWER_WITHIN);
         } else if self.give_up_at == Tick::NEVER {
             loops.give_up(GiveUp::Undrained);
         }
     }
 
-    fn drain(&mut self, loops: &mut Loops, now: Tick) {
+    /// Handles a signal that only drains. However often it comes, it counts as the first one.
+    pub(super) fn signal_to_drain(&mut self, loops: &mut Loops) {
+        self.signals = self.signals.max(1);
+        self.drain(loops);
+    }
+
+    /// Drains as the configuration says, unless the process is stopping already.
+    pub(super) fn drain(&mut self, loops: &mut Loops) {
+        if std::mem::replace(&mut self.is_asked, true) {
+            return;
+        }
+        let now = loops.first.now();
         let drain = loops.config().drain;
         // The service manager need not know the configuration.
         let timeout = drain.stop_timeout().as_micros();

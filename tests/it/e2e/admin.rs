@@ -163,10 +163,37 @@ fn an_operator_drains() {
     let (head, _) = ask(&mut watcher, "GET /readyz", "");
     assert_eq!(head.first_line, "HTTP/1.1 503 Service Unavailable");
     assert!(Line::try_to(program.address()).is_err(), "still listening");
+    // A service manager then sends a signal of its own, which counts as the first one.
+    program.signal("TERM");
+    program.logs("already draining: a second signal closes all connections now");
     upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(client.response().first_line, "HTTP/1.1 204 No Content");
     drop(client);
     assert_eq!(program.ended().status, Some(0));
+}
+
+/// A command does not count as a signal.
+#[test]
+fn a_second_signal_comes_behind_another_signal() {
+    for first in ["TERM", "QUIT"] {
+        let origin = Origin::listen();
+        let (mut program, admin) = watched(&origin, "");
+        let mut client = program.connect();
+        client.send("GET /answer HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        let mut upstream = origin.accept();
+        upstream.request();
+        let (head, _) = ask(&mut Line::to(admin), "POST /drain", CHANGE);
+        assert_eq!(head.first_line, "HTTP/1.1 202 Accepted");
+        program.signal(first);
+        if first == "TERM" {
+            // Two that are pending at a time are one.
+            program.logs("already draining: ");
+        }
+        program.signal("TERM");
+        program.logs("second signal: closing ");
+        upstream.end();
+        assert_eq!(program.ended().status, Some(0), "{first}");
+    }
 }
 
 #[test]
