@@ -172,31 +172,25 @@ fn open_all(
     net: &mut MioNet,
     listening: &mut Vec<Listening>,
 ) -> Result<(), String> {
-    let (reuse_port, write_timeout) = (config.server.reuse_port, config.server.write_timeout);
+    let server = &config.server.clone();
     let mut open = |wanted: &ListenAddr, port: Port, inherited: &mut Inherited| {
         let listener = match present.iter().find(|l| l.is_for(wanted, port)) {
             Some(present) => {
                 let port = Port { is_shared: present.port.is_shared, ..port };
                 Listening { port, ..present.clone() }
             }
-            None => sys::listen(wanted, reuse_port, write_timeout, inherited)
-                .and_then(|listener| {
-                    let bound = listener.address()?;
-                    let id = net.add_listener(listener)?;
-                    Ok(Listening { id, port, wanted: wanted.clone(), bound, spares: Vec::new() })
-                })
+            None => open_new(wanted, port, server, inherited, net)
                 .map_err(|e| format!("cannot listen on {wanted}: {}", descriptors::explain(&e)))?,
         };
         let bound = listener.bound;
         listening.push(listener);
         Ok::<_, String>(bound)
     };
-    let server = config.server.clone();
     for (wanted, is_secure) in [(&server.listen, false), (&server.listen_tls, true)] {
         let Server { listen, listen_tls, .. } = &mut config.server;
         let addresses = if is_secure { listen_tls } else { listen };
         for (wanted, address) in wanted.iter().zip(addresses) {
-            let port = port_at(&server, wanted, is_secure);
+            let port = port_at(server, wanted, is_secure);
             let port = Port { is_shared: port.is_shared || inherited.has(wanted), ..port };
             if let Some(bound) = open(wanted, port, inherited)? {
                 *address = ListenAddr::Tcp(bound);
@@ -219,6 +213,22 @@ fn open_all(
         demo.listen = bound.unwrap_or(demo.listen);
     }
     Ok(())
+}
+
+/// Opens a listener that is not open yet.
+fn open_new(
+    wanted: &ListenAddr,
+    port: Port,
+    server: &Server,
+    inherited: &mut Inherited,
+    net: &mut MioNet,
+) -> io::Result<Listening> {
+    // Any of several processes can serve a client, but an operator addresses one of them.
+    let reuse_port = server.reuse_port && port.service == Service::Apis;
+    let listener = sys::listen(wanted, reuse_port, server.write_timeout, inherited)?;
+    let bound = listener.address()?;
+    let id = net.add_listener(listener)?;
+    Ok(Listening { id, port, wanted: wanted.clone(), bound, spares: Vec::new() })
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ fn an_operator_drains() {
 
 /// A command does not count as a signal.
 #[test]
-fn a_second_signal_comes_behind_another_signal() {
+fn a_second_signal_comes_after_another_signal() {
     for first in ["TERM", "QUIT"] {
         let origin = Origin::listen();
         let (mut program, admin) = watched(&origin, "");
@@ -186,7 +186,7 @@ fn a_second_signal_comes_behind_another_signal() {
         assert_eq!(head.first_line, "HTTP/1.1 202 Accepted");
         program.signal(first);
         if first == "TERM" {
-            // Two that are pending at a time are one.
+            // Two pending signals of the same kind would be one.
             program.logs("already draining: ");
         }
         program.signal("TERM");

@@ -1,7 +1,7 @@
 //! Deploys: clients are still sent to a process for a while after it has been told to end.
 
 use super::line::{Line, Origin};
-use super::program::Program;
+use super::program::{Program, Scratch};
 use super::{PATIENCE, STREAM, begin_stream, event};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -144,6 +144,37 @@ fn a_shared_port_loses_nobody_who_waits() {
     late.set_read_timeout(Some(PATIENCE)).unwrap();
     late.write_all(NOWHERE.as_bytes()).unwrap();
     late.read_exact(&mut [0; 12]).unwrap();
+}
+
+/// Processes share only the ports of clients, so operators know which process answers.
+#[test]
+fn no_other_port_is_shared() {
+    let origin = Origin::listen();
+    let sharing = |[listen, admin, probes, demo]: [&str; 4]| {
+        Scratch::file(&format!(
+            "[server]\nlisten = ['{listen}']\nreuse_port = true\n\
+             [admin]\nlisten = '{admin}'\nprobes = '{probes}'\n[demo]\nlisten = '{demo}'\n\
+             [[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{}'\n",
+            origin.address()
+        ))
+    };
+    let any = "127.0.0.1:0";
+    let mut program = Program::start(&[sharing([any; 4]).as_str()]);
+    let clients = program.address().to_string();
+    let url = |line: String| line["http://".len()..].split('/').next().unwrap().to_owned();
+    let admin = url(program.says("admin listener on "));
+    let probes = url(program.says("listener for probes on "));
+    let demo = url(program.says("demo event source on "));
+    let [clients, admin, probes, demo] = [&clients, &admin, &probes, &demo].map(String::as_str);
+    for (key, taken) in [
+        ("admin.listen", [clients, admin, any, any]),
+        ("admin.probes", [clients, any, probes, any]),
+        ("demo.listen", [clients, any, any, demo]),
+    ] {
+        let ended = Program::run(&[sharing(taken).as_str()]);
+        assert_eq!(ended.status, Some(1), "{key}");
+        assert!(ended.stderr.contains("cannot listen on "), "{key}: {}", ended.stderr);
+    }
 }
 
 /// An answer that exceeds the time limit is cut visibly and counted.
