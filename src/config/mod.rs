@@ -38,13 +38,13 @@ pub use files::sources::{Sources, folders_of};
 #[cfg(feature = "sim")]
 pub use load::KeysText;
 pub use tables::access::Auth;
-pub use tables::admin::{Admin, Demo};
+pub use tables::admin::{ADMIN_LISTEN, Admin, DEMO_LISTEN, Demo};
 pub use tables::backend::Backend;
 pub use tables::clients::Clients;
 pub use tables::drain::Drain;
 pub use tables::forward_auth::ForwardAuth;
 pub use tables::health::{Checks, Health};
-pub use tables::listen::ListenAddr;
+pub use tables::listen::{LISTEN, ListenAddr};
 pub use tables::retry::{Failed, RetryOn};
 pub use tables::share::{Ids, Join, OnGap, Share, Sharing, Slow};
 pub use tables::sticky::{KnownBy, Sticky};
@@ -523,9 +523,13 @@ impl Config {
     }
 
     fn listeners(&self) -> usize {
-        self.server.addresses().count()
-            + self.operators().count()
-            + usize::from(self.demo.is_some())
+        self.addresses().len()
+    }
+
+    /// All addresses to listen on.
+    pub fn addresses(&self) -> Vec<ListenAddr> {
+        let demo = self.demo.iter().map(|demo| ListenAddr::Tcp(demo.listen));
+        self.server.addresses().chain(self.operators()).cloned().chain(demo).collect()
     }
 
     /// The paths of the Unix sockets to listen on.

@@ -10,7 +10,7 @@
 
 use super::service::Inherited;
 use super::sys;
-use crate::config::{Config, ListenAddr, Server};
+use crate::config::{ADMIN_LISTEN, Config, DEMO_LISTEN, LISTEN, ListenAddr, Server};
 use crate::descriptors;
 use crate::edge::listeners::port_at;
 use crate::net::mio::{Listener, MioNet};
@@ -67,11 +67,13 @@ pub(super) fn open(
     net: &mut MioNet,
 ) -> Result<Vec<Listening>, String> {
     let mut listening = Vec::new();
-    let opened = open_all(config, present, inherited, net, &mut listening);
-    if opened.is_err() {
+    if let Err(error) = open_all(config, present, inherited, net, &mut listening) {
         close_new(&listening, present, net);
+        // An inherited socket that is not used may be in the way.
+        let not_used = inherited.not_used(&config.addresses());
+        return Err([vec![error], not_used].concat().join("\n"));
     }
-    opened.map(|()| listening)
+    Ok(listening)
 }
 
 /// Closes those of `listening` that are not among `present`.
@@ -114,9 +116,8 @@ pub(super) fn offer(
             }
             Some(_) | None => net.share_listener(listening.id).map(Some),
         };
-        let explain =
-            |e| format!("cannot listen on {}: {}", listening.wanted, descriptors::explain(&e));
-        let socket = socket.map_err(explain)?;
+        let Listening { wanted, port, .. } = &*listening;
+        let socket = socket.map_err(|e| cannot_listen(wanted, *port, "", &e))?;
         let of_first = Listening { spares: Vec::new(), ..listening.clone() };
         Ok(Offer { of_first, socket })
     });
@@ -157,8 +158,8 @@ pub(super) fn take(
             Ok(id) => listening.push(Listening { id, ..of_first }),
             Err(error) => {
                 close_new(&listening, present, net);
-                let (wanted, why) = (of_first.wanted, descriptors::explain(&error));
-                return Err(format!("cannot listen on {wanted} in all workers: {why}"));
+                let Listening { wanted, port, .. } = of_first;
+                return Err(cannot_listen(&wanted, port, " in all workers", &error));
             }
         }
     }
@@ -180,7 +181,7 @@ fn open_all(
                 Listening { port, ..present.clone() }
             }
             None => open_new(wanted, port, server, inherited, net)
-                .map_err(|e| format!("cannot listen on {wanted}: {}", descriptors::explain(&e)))?,
+                .map_err(|e| cannot_listen(wanted, port, "", &e))?,
         };
         let bound = listener.bound;
         listening.push(listener);
@@ -231,6 +232,47 @@ fn open_new(
     Ok(Listening { id, port, wanted: wanted.clone(), bound, spares: Vec::new() })
 }
 
+/// The error for an address that cannot be listened on. It names the key.
+fn cannot_listen(wanted: &ListenAddr, port: Port, place: &str, error: &io::Error) -> String {
+    let default = match port.service {
+        Service::Apis if !port.is_secure => Some(LISTEN),
+        Service::Admin => Some(ADMIN_LISTEN),
+        Service::Demo => Some(ListenAddr::Tcp(DEMO_LISTEN)),
+        Service::Apis | Service::Probes => None,
+    };
+    let is_default = if default.as_ref() == Some(wanted) { ", its default" } else { "" };
+    let (key, why) = (key_of(port), descriptors::explain(error));
+    format!("{key}: cannot listen on {wanted}{is_default}{place}: {why}")
+}
+
+/// Which listener of this process is in the way of an address: one of those that were `opened` for
+/// the same configuration, or of those that were `present` before.
+fn in_the_way(
+    wanted: &ListenAddr,
+    opened: &[Listening],
+    present: &[Listening],
+) -> Option<String> {
+    let excludes = |listening: &&Listening| listening.excludes(wanted);
+    if let Some(other) = opened.iter().find(excludes) {
+        let (key, address) = (key_of(other.port), other.address());
+        return Some(format!("; {key} has {address}, too; leave one of them out"));
+    }
+    let own = present.iter().find(excludes)?;
+    let (key, address) = (key_of(own.port), own.address());
+    Some(format!("; this process itself listens on {address}, for {key}; restart"))
+}
+
+/// The key for the address of a listener.
+const fn key_of(port: Port) -> &'static str {
+    match port.service {
+        Service::Apis if port.is_secure => "server.listen_tls",
+        Service::Apis => "server.listen",
+        Service::Admin => "admin.listen",
+        Service::Probes => "admin.probes",
+        Service::Demo => "demo.listen",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,8 +296,103 @@ mod tests {
         let no_socket = std::net::TcpListener::from(OwnedFd::from(regular));
         let offers = vec![offer(good()), offer(no_socket)];
         let error = take(offers, &[], &mut net).unwrap_err();
-        assert!(error.starts_with("cannot listen on 127.0.0.1:80 in all workers: "), "{error}");
+        let want = "server.listen: cannot listen on 127.0.0.1:80 in all workers: ";
+        assert!(error.starts_with(want), "{error}");
         let taken = take(vec![offer(good())], &[], &mut net).unwrap();
         assert_eq!(taken[0].id, ListenerId(0), "the slot is free again");
+    }
+
+    fn listening(id: u16, port: Port, wanted: &str, bound: Option<&str>) -> Listening {
+        let wanted = match wanted.strip_prefix("unix:") {
+            Some(path) => ListenAddr::Unix(path.into()),
+            None => tcp(wanted),
+        };
+        let bound = bound.map(|bound| bound.parse().unwrap());
+        Listening { id: ListenerId(id), port, wanted, bound, spares: Vec::new() }
+    }
+
+    fn tcp(address: &str) -> ListenAddr {
+        ListenAddr::Tcp(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_listener_is_kept_for_its_address() {
+        let (plain, secure) = (Port::plain(Service::Apis), Port::secure(Service::Apis));
+        let admin = Port::plain(Service::Admin);
+        let any = "127.0.0.1:0";
+        let none: &[Listening] = &[];
+        let present = [
+            listening(0, plain, any, Some("127.0.0.1:40000")),
+            listening(1, secure, any, Some("127.0.0.1:40001")),
+            listening(2, plain, "127.0.0.1:80", Some("127.0.0.1:80")),
+            listening(3, admin, "127.0.0.1:90", Some("127.0.0.1:90")),
+        ];
+        let cases = [
+            (any, plain, none, Some(0)),
+            (any, secure, none, Some(1)),
+            (any, admin, none, None),
+            ("127.0.0.1:40001", secure, none, Some(1)),
+            ("127.0.0.1:40001", plain, none, Some(1)),
+            // It is in use already, as another port.
+            ("127.0.0.1:40000", plain, &present[..1], None),
+            (any, plain, &present[..1], None),
+            ("127.0.0.1:80", secure, none, Some(2)),
+            ("127.0.0.1:90", admin, none, Some(3)),
+            ("127.0.0.1:90", plain, none, None),
+            ("127.0.0.1:81", plain, none, None),
+        ];
+        for (address, port, taken, want) in cases {
+            let found = kept(&present, taken, &tcp(address), port).map(|listener| listener.id.0);
+            assert_eq!(found, want, "{address} {port:?}");
+        }
+    }
+
+    #[test]
+    fn what_of_its_own_is_in_the_way_is_named() {
+        let (plain, admin) = (Port::plain(Service::Apis), Port::plain(Service::Admin));
+        let opened = [listening(0, plain, "0.0.0.0:80", Some("0.0.0.0:80"))];
+        let present = [
+            listening(1, admin, "127.0.0.1:0", Some("127.0.0.1:90")),
+            listening(2, plain, "[::]:91", Some("[::]:91")),
+            listening(3, admin, "unix:/run/a", None),
+        ];
+        let both = "; server.listen has 0.0.0.0:80, too; leave one of them out";
+        let restart = |address: &str, key: &str| {
+            Some(format!("; this process itself listens on {address}, for {key}; restart"))
+        };
+        let cases = [
+            (tcp("127.0.0.1:80"), Some(both.to_owned())),
+            (tcp("127.0.0.1:90"), restart("127.0.0.1:90", "admin.listen")),
+            (tcp("0.0.0.0:90"), restart("127.0.0.1:90", "admin.listen")),
+            (tcp("[::1]:91"), restart("[::]:91", "server.listen")),
+            (ListenAddr::Unix("/run/a".into()), restart("unix:/run/a", "admin.listen")),
+            (tcp("127.0.0.2:90"), None),
+            (tcp("0.0.0.0:91"), None),
+            (ListenAddr::Unix("/run/b".into()), None),
+        ];
+        for (address, want) in cases {
+            assert_eq!(in_the_way(&address, &opened, &present), want, "{address}");
+        }
+    }
+
+    /// A default is named as such, because it may not be in the file.
+    #[test]
+    fn an_error_names_the_key() {
+        let (plain, secure) = (Port::plain(Service::Apis), Port::secure(Service::Apis));
+        let [admin, probes, demo] =
+            [Service::Admin, Service::Probes, Service::Demo].map(Port::plain);
+        let cases = [
+            (plain, 81, "server.listen: cannot listen on 127.0.0.1:81: "),
+            (plain, 8080, "server.listen: cannot listen on 127.0.0.1:8080, its default: "),
+            (secure, 8080, "server.listen_tls: cannot listen on 127.0.0.1:8080: "),
+            (admin, 9090, "admin.listen: cannot listen on 127.0.0.1:9090, its default: "),
+            (probes, 9090, "admin.probes: cannot listen on 127.0.0.1:9090: "),
+            (demo, 8000, "demo.listen: cannot listen on 127.0.0.1:8000, its default: "),
+        ];
+        for (port, number, want) in cases {
+            let address = ListenAddr::Tcp(([127, 0, 0, 1], number).into());
+            let error = cannot_listen(&address, port, "", &io::ErrorKind::AddrInUse.into());
+            assert!(error.starts_with(want), "{error}");
+        }
     }
 }

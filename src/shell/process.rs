@@ -132,9 +132,14 @@ impl Process {
             Inherited::take().map_err(|e| format!("cannot use an inherited socket: {e}"))?;
         let workers = start.workers;
         config.fits(workers)?;
-        let openings = Openings::open(config, workers, descriptors, &mut inherited)?;
-        for address in inherited.left() {
-            log::warn!("inherited socket is not used: the configuration has no listener {address}");
+        let openings = Openings::open(config, workers, descriptors, &mut inherited);
+        let openings = openings.map_err(|wrong| {
+            // Without a file, the address comes from the command line.
+            let of_option = wrong.strip_prefix("server.listen").filter(|_| start.file.is_none());
+            of_option.map(|what| format!("--listen{what}")).unwrap_or(wrong)
+        })?;
+        for what in inherited.not_used(&[]) {
+            log::warn!("{what}");
         }
         let config = openings.config();
         if let Some(user) = &config.server.user {

@@ -66,13 +66,22 @@ impl Inherited {
     }
 
     /// The addresses of the sockets that no listener has taken. Connections to them get no answer.
-    pub fn left(&self) -> Vec<ListenAddr> {
+    fn left(&self) -> Vec<ListenAddr> {
         let tcp = self.tcp.iter().filter_map(|l| l.local_addr().ok().map(ListenAddr::Tcp));
         let unix = self.unix.iter().filter_map(|l| {
             let bound = l.local_addr().ok()?;
             bound.as_pathname().map(|path| ListenAddr::Unix(path.to_owned()))
         });
         tcp.chain(unix).collect()
+    }
+
+    /// A line about each of those sockets that is not for one of these addresses.
+    pub(super) fn not_used(&self, addresses: &[ListenAddr]) -> Vec<String> {
+        let left = self.left().into_iter().filter(|address| !addresses.contains(address));
+        let say = |address| {
+            format!("inherited socket is not used: the configuration has no listener {address}")
+        };
+        left.map(say).collect()
     }
 }
 

@@ -6,8 +6,14 @@ use crate::config::error::Wrong;
 use crate::config::file::host;
 use crate::config::table::Table;
 use crate::config::values::value::{duration, list, text};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+
+/// What `admin.listen` is if it is not set.
+pub const ADMIN_LISTEN: ListenAddr = listen::loopback(9090);
+
+/// What `demo.listen` is if it is not set.
+pub const DEMO_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 /// `[admin]`: the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +40,7 @@ pub struct Demo {
 
 /// Reads `[admin]`. Its addresses must not be those of a listener of `server`.
 pub(crate) fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
-    let default = listen::loopback(9090);
-    let listen = own_listener(t, default, ListenAddr::parse, &of_server(server));
+    let listen = own_listener(t, ADMIN_LISTEN, ListenAddr::parse, &of_server(server));
     let probes = t.take("probes", |value| match value.as_str() {
         Some("") => Ok(None),
         _ => {
@@ -50,10 +55,9 @@ pub(crate) fn admin(t: &mut Table<'_, '_>, server: &Server) -> Option<Admin> {
 
 /// Reads `[demo]`. Its address must not be that of a listener of `server` or `admin`.
 pub(crate) fn demo(t: &mut Table<'_, '_>, server: &Server, admin: Option<&Admin>) -> Option<Demo> {
-    let default = SocketAddr::from(([127, 0, 0, 1], 8000));
     let others = [of_server(server), of_admin(admin)].concat();
     Some(Demo {
-        listen: own_listener(t, default, listen::ip_and_port, &others),
+        listen: own_listener(t, DEMO_LISTEN, listen::ip_and_port, &others),
         interval: t.take("interval", duration).unwrap_or(Duration::from_secs(1)),
     })
 }

@@ -6,13 +6,16 @@ use crate::config::values::uri;
 use crate::config::values::value::{list, text};
 use crate::config::{Redirect, TrustedProxies};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use toml::de::DeValue;
 
 /// Maximum length in bytes of a path that fits into a socket address on all systems; macOS has the
 /// least room.
 pub(crate) const UNIX_PATH_MAX: usize = 103;
+
+/// What `server.listen` is if neither that nor `server.listen_tls` is set.
+pub const LISTEN: ListenAddr = loopback(8080);
 
 /// An address to listen on. Displayed as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +111,7 @@ pub(crate) fn addresses(
         Ok(addresses)
     });
     let listen_tls = listen_tls.unwrap_or_default();
-    let usual = || if listen_tls.is_empty() { vec![loopback(8080)] } else { Vec::new() };
+    let usual = || if listen_tls.is_empty() { vec![LISTEN] } else { Vec::new() };
     (listen.unwrap_or_else(usual), listen_tls)
 }
 
@@ -226,8 +229,8 @@ pub(crate) fn is_any_port(address: &ListenAddr) -> bool {
 }
 
 /// An address at which only this host can connect.
-pub(crate) fn loopback(port: u16) -> ListenAddr {
-    ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
+pub(crate) const fn loopback(port: u16) -> ListenAddr {
+    ListenAddr::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
 }
 
 impl fmt::Display for ListenAddr {

@@ -120,9 +120,22 @@ fn a_port_that_is_taken_is_named() {
     assert_eq!((status, stdout.as_str()), (Some(1), ""));
     // The rest comes from the C library: glibc says "Address already in use", musl "Address in
     // use".
-    let want = format!("millstream: cannot listen on {address}: Address ");
+    let want = format!("millstream: --listen: cannot listen on {address}: Address ");
     assert!(stderr.starts_with(&want) && stderr.contains("in use"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    let keys = ["server.listen", "admin.listen", "admin.probes", "demo.listen"];
+    for key in keys {
+        let [server, admin, probes, demo] =
+            keys.map(|one| if one == key { address.as_str() } else { "127.0.0.1:0" });
+        let config = Scratch::file(&format!(
+            "[server]\nlisten = ['{server}']\n[admin]\nlisten = '{admin}'\n\
+             probes = '{probes}'\n[demo]\nlisten = '{demo}'\n"
+        ));
+        let Ended { status, stderr, .. } = Program::run(&[config.as_str()]);
+        assert_eq!(status, Some(1), "{key}");
+        let want = format!("millstream: {key}: cannot listen on {address}: Address ");
+        assert!(stderr.lines().last().is_some_and(|line| line.starts_with(&want)), "{stderr}");
+    }
 }
 
 /// Whatever has begun may end by itself; nothing new is accepted.

@@ -79,7 +79,11 @@ impl Program {
         Program::spawn_with(command, Stdio::null())
     }
 
-    fn spawn_with(command: &mut Command, stdin: Stdio) -> io::Result<Program> {
+    /// Starts any program with this standard input.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub(super) fn spawn_with(command: &mut Command, stdin: Stdio) -> io::Result<Program> {
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.env("RUST_LOG", "debug").spawn()?;
         let stdout = Lines::of(child.stdout.take().unwrap());

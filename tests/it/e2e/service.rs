@@ -23,13 +23,17 @@ fn handed_over(listener: &TcpListener, keys: &str) -> Program {
         "[server]\nlisten = ['{address}']\n{keys}\n[[api]]\nname = 'a'\nlisten_path = '/a/'\n\
          target_url = 'http://127.0.0.1:1'\n"
     ));
-    // The socket is passed as standard input, and becomes descriptor 3 of a process that knows its
-    // own id.
+    let inherited = OwnedFd::from(listener.try_clone().unwrap());
+    Program::serving_with(&mut inheriting(&config), inherited.into())
+}
+
+/// A command that passes the socket on its standard input to the program.
+fn inheriting(config: &Scratch) -> Command {
+    // The socket becomes descriptor 3 of a process that knows its own id.
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$1\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, super::program::BINARY, config.as_str()]);
-    let inherited = OwnedFd::from(listener.try_clone().unwrap());
-    Program::serving_with(&mut command, inherited.into())
+    command
 }
 
 /// The program serves a socket that was opened before it started, and leaves it open at its end.
@@ -66,6 +70,26 @@ fn a_socket_that_is_handed_over_is_the_only_one() {
     let here = sockets.lines().filter(|line| line.contains(&at) && line.contains(&listens));
     assert_eq!(here.count(), 1, "{sockets}");
     drop(program);
+}
+
+/// It may be in the way of an address of the configuration.
+#[test]
+fn a_socket_that_is_not_used_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let other = format!("0.0.0.0:{}", address.port());
+    let demo = "[demo]\nlisten = '127.0.0.1:0'\n";
+    let config = Scratch::file(&format!("[server]\nlisten = ['{other}']\n{demo}"));
+    let listener = OwnedFd::from(listener);
+    let program = Program::spawn_with(&mut inheriting(&config), listener.into()).unwrap();
+    let ended = program.ended();
+    assert_eq!(ended.status, Some(1));
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let [.., why, hint] = lines[..] else { panic!("{lines:?}") };
+    let want = format!("millstream: server.listen: cannot listen on {other}: Address ");
+    assert!(why.starts_with(&want), "{why}");
+    let want = "inherited socket is not used: the configuration has no listener";
+    assert_eq!(hint, format!("millstream: {want} {address}"));
 }
 
 #[test]
@@ -144,10 +168,8 @@ fn socket_files_that_it_has_bound_are_the_users() {
         own.as_str(),
         passed.as_str()
     ));
-    let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$1\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", script, super::program::BINARY, config.as_str()]);
-    let program = Program::serving_with(&mut command, OwnedFd::from(listener).into());
+    let listener = OwnedFd::from(listener);
+    let program = Program::serving_with(&mut inheriting(&config), listener.into());
     let [of_own, of_passed] = [&own, &passed].map(|path| fs::metadata(path.as_str()).unwrap());
     let user = program.identity("Uid");
     assert_eq!(Some(of_own.uid().to_string().as_str()), user.split('\t').next());
