@@ -37,11 +37,24 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// True exactly when it is the one for this address. The service and TLS are compared too,
-    /// because an address with port 0 may occur once with TLS and once without.
-    fn is_for(&self, wanted: &ListenAddr, port: Port) -> bool {
-        let serves = (self.port.service, self.port.is_secure);
-        self.wanted == *wanted && serves == (port.service, port.is_secure)
+    /// True if this is its address, as configured or as bound.
+    fn is_at(&self, address: &ListenAddr) -> bool {
+        self.wanted == *address || self.address() == *address
+    }
+
+    /// The address it is bound to.
+    fn address(&self) -> ListenAddr {
+        self.bound.map_or_else(|| self.wanted.clone(), ListenAddr::Tcp)
+    }
+
+    /// True if no other socket can be bound to this address while this one is open.
+    fn excludes(&self, address: &ListenAddr) -> bool {
+        let (ListenAddr::Tcp(address), Some(bound)) = (address, self.bound) else {
+            return self.is_at(address);
+        };
+        let is_any = |address: SocketAddr| address.ip().is_unspecified();
+        let overlap = address.ip() == bound.ip() || is_any(*address) || is_any(bound);
+        overlap && address.port() == bound.port() && address.is_ipv4() == bound.is_ipv4()
     }
 
     /// Its own id and those of its spares.
@@ -85,6 +98,22 @@ pub(super) fn close_new(listening: &[Listening], present: &[Listening], net: &mu
 
 fn has(listening: &[Listening], listener: &Listening) -> bool {
     listening.iter().any(|one| one.id == listener.id)
+}
+
+/// The listener among `present` for this address, if it is not among `taken`. It may be one whose
+/// next connections begin or cease to speak TLS. With port 0 it must speak TLS as before, because
+/// such an address may occur once with TLS and once without.
+fn kept<'p>(
+    present: &'p [Listening],
+    taken: &[Listening],
+    wanted: &ListenAddr,
+    port: Port,
+) -> Option<&'p Listening> {
+    let is_candidate =
+        |l: &&Listening| l.is_at(wanted) && l.port.service == port.service && !has(taken, l);
+    let is_any_port = matches!(wanted, ListenAddr::Tcp(address) if address.port() == 0);
+    let mut candidates = present.iter().filter(is_candidate);
+    candidates.find(|l| l.port.is_secure == port.is_secure || !is_any_port)
 }
 
 /// A listener of the first event loop, for another one.
@@ -150,8 +179,9 @@ pub(super) fn take(
     let mut listening = Vec::new();
     for Offer { of_first, socket } in offers {
         let Some(socket) = socket else {
-            let known = present.iter().find(|known| known.is_for(&of_first.wanted, of_first.port));
-            listening.extend(known.map(|known| Listening { port: of_first.port, ..known.clone() }));
+            let known = kept(present, &listening, &of_first.wanted, of_first.port);
+            let id = known.map(|known| known.id);
+            listening.extend(id.map(|id| Listening { id, ..of_first }));
             continue;
         };
         match net.add_listener(socket) {
@@ -175,13 +205,16 @@ fn open_all(
 ) -> Result<(), String> {
     let server = &config.server.clone();
     let mut open = |wanted: &ListenAddr, port: Port, inherited: &mut Inherited| {
-        let listener = match present.iter().find(|l| l.is_for(wanted, port)) {
-            Some(present) => {
-                let port = Port { is_shared: present.port.is_shared, ..port };
-                Listening { port, ..present.clone() }
+        let listener = match kept(present, listening, wanted, port) {
+            Some(kept) => {
+                let port = Port { is_shared: kept.port.is_shared, ..port };
+                Listening { port, wanted: wanted.clone(), ..kept.clone() }
             }
-            None => open_new(wanted, port, server, inherited, net)
-                .map_err(|e| cannot_listen(wanted, port, "", &e))?,
+            None => open_new(wanted, port, server, inherited, net).map_err(|error| {
+                let is_in_use = error.kind() == io::ErrorKind::AddrInUse;
+                let own = in_the_way(wanted, listening, present).filter(|_| is_in_use);
+                cannot_listen(wanted, port, "", &error) + &own.unwrap_or_default()
+            })?,
         };
         let bound = listener.bound;
         listening.push(listener);
@@ -245,8 +278,8 @@ fn cannot_listen(wanted: &ListenAddr, port: Port, place: &str, error: &io::Error
     format!("{key}: cannot listen on {wanted}{is_default}{place}: {why}")
 }
 
-/// Which listener of this process is in the way of an address: one of those that were `opened` for
-/// the same configuration, or of those that were `present` before.
+/// Names the listener of this process that is in the way of an address, if there is one: among those
+/// `opened` for the same configuration, or among those `present` before.
 fn in_the_way(
     wanted: &ListenAddr,
     opened: &[Listening],
@@ -255,11 +288,11 @@ fn in_the_way(
     let excludes = |listening: &&Listening| listening.excludes(wanted);
     if let Some(other) = opened.iter().find(excludes) {
         let (key, address) = (key_of(other.port), other.address());
-        return Some(format!("; {key} has {address}, too; leave one of them out"));
+        return Some(format!("; {key} also has {address}; leave out one of them"));
     }
     let own = present.iter().find(excludes)?;
     let (key, address) = (key_of(own.port), own.address());
-    Some(format!("; this process itself listens on {address}, for {key}; restart"))
+    Some(format!("; this process itself listens on {address} ({key}); restart"))
 }
 
 /// The key for the address of a listener.
@@ -333,7 +366,7 @@ mod tests {
             (any, admin, none, None),
             ("127.0.0.1:40001", secure, none, Some(1)),
             ("127.0.0.1:40001", plain, none, Some(1)),
-            // It is in use already, as another port.
+            // It is taken already.
             ("127.0.0.1:40000", plain, &present[..1], None),
             (any, plain, &present[..1], None),
             ("127.0.0.1:80", secure, none, Some(2)),
@@ -356,9 +389,9 @@ mod tests {
             listening(2, plain, "[::]:91", Some("[::]:91")),
             listening(3, admin, "unix:/run/a", None),
         ];
-        let both = "; server.listen has 0.0.0.0:80, too; leave one of them out";
+        let both = "; server.listen also has 0.0.0.0:80; leave out one of them";
         let restart = |address: &str, key: &str| {
-            Some(format!("; this process itself listens on {address}, for {key}; restart"))
+            Some(format!("; this process itself listens on {address} ({key}); restart"))
         };
         let cases = [
             (tcp("127.0.0.1:80"), Some(both.to_owned())),

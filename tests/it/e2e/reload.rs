@@ -1,8 +1,12 @@
 //! Configuration reloads while connections stay open.
 
+use super::certificates::{self, Authority};
 use super::line::{Line, Origin};
 use super::program::{BINARY, Program, Scratch};
+use super::secured::Client;
+use super::workers::admin_of;
 use super::{begin_stream, event};
+use rustls::version;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs;
 use std::io::ErrorKind;
@@ -135,6 +139,74 @@ fn streams_of_an_api_that_is_gone_end() {
     program.signal("HUP");
     assert!(client.rest().starts_with("retry: "));
     upstream.end();
+}
+
+/// The port stays open, and only new connections are affected.
+#[test]
+fn a_port_gets_tls_and_loses_it() {
+    let (authority, origin) = (Authority::new(), Origin::listen());
+    let pair = authority.issue("a.example");
+    let [certificate, key] = [certificates::file(&pair.certificate), certificates::file(&pair.key)];
+    let tls = format!(
+        "[[tls.certificate]]\ncertificate = '{}'\nkey = '{}'\n",
+        certificate.as_str(),
+        key.as_str()
+    );
+    let client = Client::new(&authority, &[&version::TLS13], None);
+    for server in ["", "workers = 2", "workers = 2\nreuse_port = true"] {
+        let plain = |address: &str| {
+            let text = config(&format!("'{address}'"), &[("events", &origin)]);
+            text.replace("[drain]", &format!("{server}\n[drain]"))
+        };
+        let secure = |address: &str| plain(address).replace("listen = ", "listen_tls = ") + &tls;
+        let file = Scratch::file(&plain("127.0.0.1:0"));
+        let mut program = Program::start(&[file.as_str()]);
+        let address = program.address();
+        let open = begin_stream(&program, &origin);
+        for _ in 0..2 {
+            fs::write(file.as_str(), secure(&address.to_string())).unwrap();
+            program.signal("HUP");
+            program.logs("configuration reloaded");
+            for _ in 0..4 {
+                let mut line = client.connect(address).unwrap();
+                line.send("GET /nowhere HTTP/1.1\r\nHost: a.example\r\n\r\n");
+                assert_eq!(line.response().first_line, "HTTP/1.1 404 Not Found", "{server}");
+            }
+            fs::write(file.as_str(), plain(&address.to_string())).unwrap();
+            program.signal("HUP");
+            program.logs("configuration reloaded");
+            for _ in 0..4 {
+                assert_eq!(ask(address, "/nowhere", None), "HTTP/1.1 404 Not Found", "{server}");
+            }
+        }
+        let (mut client, mut upstream) = open;
+        let (wire, event) = event("after");
+        upstream.send(wire);
+        client.expect(&event);
+    }
+}
+
+/// The old configuration stays in use, and the error says that this process itself has the port.
+#[test]
+fn a_port_of_its_own_is_not_taken_for_anothers() {
+    let origin = Origin::listen();
+    let text = |listen: &str| {
+        config(&format!("'{listen}'"), &[("events", &origin)]) + "[admin]\nlisten = '127.0.0.1:0'\n"
+    };
+    let file = Scratch::file(&text("127.0.0.1:0"));
+    let mut program = Program::start(&[file.as_str()]);
+    let address = program.address();
+    let admin = admin_of(&mut program).to_string();
+    let wider = format!("0.0.0.0:{}", address.port());
+    for (listen, own, key) in
+        [(&wider, &address.to_string(), "server.listen"), (&admin, &admin, "admin.listen")]
+    {
+        fs::write(file.as_str(), text(listen)).unwrap();
+        program.signal("HUP");
+        program.logs(&format!("; this process itself listens on {own} ({key}); restart"));
+        let answer = ask(address, "/events/", Some(&origin));
+        assert_eq!(answer, "HTTP/1.1 204 No Content", "{listen}");
+    }
 }
 
 /// Listeners are opened and closed, and connections stay. Nothing leaks in a hundred reloads.
