@@ -83,7 +83,7 @@ pub use shell::clock::unix_ms;
 pub use shell::process::{Process, Start, count_workers};
 pub use shell::remote::{probe, reload};
 pub use shell::sandbox::Sandbox;
-pub use shell::sys::{raise_descriptor_limit, survive_file_size_limit};
+pub use shell::sys::{Signals, raise_descriptor_limit, survive_file_size_limit};
 pub use shell::{arguments, logger, resolver};
 
 /// The parts that know no sockets, each measured by itself in benches/micro.

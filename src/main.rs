@@ -1,11 +1,11 @@
 //! The program: it parses the command line, runs the command, and sets the exit status.
 
 use millstream::arguments::{self, Command};
-use millstream::{Config, ConfigErrors, Process, Sandbox, Start, count_workers};
+use millstream::{Config, ConfigErrors, Process, Sandbox, Signals, Start, count_workers};
 use millstream::{key_entry, logger, probe, reload, resolver};
 use millstream::{raise_descriptor_limit, survive_file_size_limit, unix_ms};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Exit status: the program could not start or run, or could not print what was asked for.
@@ -42,21 +42,31 @@ fn main() -> ExitCode {
             }
             Err(wrong) => fail(WRONG, &wrong.to_string()),
         },
-        Command::Run { file, sandbox } => run(Config::load(&file), Some(file), sandbox),
+        Command::Run { file, sandbox } => run(&|| Config::load(&file), Some(&file), sandbox),
         Command::To { url, listen, sandbox } => {
-            let config = Config::to(&url, listen.as_deref()).and_then(|mut config| {
+            let load = || -> Result<Config, ConfigErrors> {
+                let mut config = Config::to(&url, listen.as_deref())?;
                 config.load_tls(Path::new(""))?;
                 Ok(config)
-            });
-            run(config, None, sandbox)
+            };
+            run(&load, None, sandbox)
         }
     }
 }
 
-/// Runs with a configuration whose names are not resolved. `file` is the file it was read from, if
-/// any. `sandbox` is the option on the command line.
-fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: bool) -> ExitCode {
-    let mut config = match config {
+/// Runs with the configuration that `load` reads. Its names are not resolved yet. `file` is the file
+/// it is read from, if any. `sandbox` is the option on the command line.
+fn run(
+    load: &dyn Fn() -> Result<Config, ConfigErrors>,
+    file: Option<&Path>,
+    sandbox: bool,
+) -> ExitCode {
+    // A signal before this ends the process, or is lost if it is the first process of a container.
+    let signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return fail(FAILED, &format!("cannot watch signals: {error}")),
+    };
+    let mut config = match load() {
         Ok(config) => config,
         Err(wrong) => return fail(WRONG, &wrong.to_string()),
     };
@@ -64,10 +74,10 @@ fn run(config: Result<Config, ConfigErrors>, file: Option<PathBuf>, sandbox: boo
     logger::start(&config.log);
     let workers = count_workers(&config);
     let wanted = config.server.sandbox;
-    let confined = wanted.then(|| Sandbox::of_files(&config, file.as_deref()));
+    let confined = wanted.then(|| Sandbox::of_files(&config, file));
     resolver::resolve(&mut config);
     survive_file_size_limit();
-    let start = Start { file, sandbox, workers, confined };
+    let start = Start { file: file.map(Path::to_owned), sandbox, workers, confined, signals };
     let served = Process::open(config, start)
         .and_then(|process| process.run().map_err(|error| error.to_string()));
     logger::finish();

@@ -9,7 +9,7 @@
 //!   number of connections.
 
 use super::clock::unix_ms;
-use super::event_loop::{EventLoop, Turn};
+use super::event_loop::Turn;
 use super::inquiries::{ANSWER_WITHIN, For, Inquiries};
 use super::jobs::{Completion, Job, Jobs};
 use super::logger;
@@ -96,6 +96,8 @@ pub struct Start {
     pub workers: usize,
     /// The sandbox, if there is one, which confines files already.
     pub confined: Option<Sandbox>,
+    /// The signals, which have been caught since the start began.
+    pub signals: Signals,
 }
 
 /// How often certificates are checked for expiry if their files are not watched.
@@ -118,7 +120,7 @@ impl Process {
     ///
     /// # Errors
     /// If any of this fails; the error says what and why.
-    pub fn open(config: Config, start: Start) -> Result<Process, String> {
+    pub fn open(config: Config, mut start: Start) -> Result<Process, String> {
         let descriptors = sys::raise_descriptor_limit()
             .map_err(|e| format!("cannot read the open-file limit: {e}"))?;
         let (look_every, expiries) = (config.tls.look_every, config.tls.expiries(unix_ms()));
@@ -151,8 +153,9 @@ impl Process {
             sandbox.close();
         }
         let (loops, output, waker) = openings.start()?;
-        let signals =
-            watch_signals(&loops.first).map_err(|e| format!("cannot watch signals: {e}"))?;
+        for source in start.signals.sources() {
+            loops.first.watch(source).map_err(|e| format!("cannot watch signals: {e}"))?;
+        }
         let config = loops.config();
         let sources = config.server.reload_on_change.then(|| config.sources.clone());
         Ok(Process {
@@ -166,7 +169,7 @@ impl Process {
             loops,
             inquiries: Inquiries::default(),
             workers,
-            signals,
+            signals: start.signals,
             jobs: Jobs::new(waker),
             output,
             descriptors,
@@ -578,13 +581,4 @@ pub fn count_workers(config: &Config) -> usize {
         // As many as the process may use, if the system reports that.
         Workers::Cores => available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX),
     }
-}
-
-/// Lets signals wake the event loop.
-fn watch_signals(event_loop: &EventLoop) -> io::Result<Signals> {
-    let mut signals = Signals::new()?;
-    for source in signals.sources() {
-        event_loop.watch(source)?;
-    }
-    Ok(signals)
 }

@@ -2,8 +2,10 @@
 
 use super::line::{End, Line, Origin};
 use super::program::{BINARY, Ended, Program, Scratch};
-use super::{STREAM, begin_stream, event, in_front_of_an_origin};
+use super::{STREAM, begin_stream, event, in_front_of_an_origin, skip};
+use std::fs::OpenOptions;
 use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 
 /// A request that is answered without an upstream, and so without another descriptor.
@@ -167,6 +169,35 @@ fn a_first_signal_drains() {
         drop(client);
         assert_eq!(program.ended().status, Some(0));
     }
+}
+
+/// A signal that arrives while names are resolved is handled as soon as the process runs.
+#[test]
+fn a_signal_during_the_start_is_not_lost() {
+    let config = Scratch::file(
+        "[server]\nlisten = ['127.0.0.1:0']\n\
+         [[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://nowhere'\n",
+    );
+    // The resolver of glibc reads this file first. It waits, because the file is a pipe.
+    let aliases = Scratch::path("aliases");
+    assert!(Command::new("mkfifo").arg(aliases.as_str()).status().unwrap().success());
+    let mut command = Command::new(BINARY);
+    let program = Program::spawn(command.arg(config.as_str()).env("HOSTALIASES", aliases.as_str()));
+    let program = program.unwrap();
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(nix::libc::O_NONBLOCK);
+    let resolving = (0..5_000_000).find_map(|_| options.open(aliases.as_str()).ok());
+    let Some(resolving) = resolving else {
+        skip("e2e::process::a_signal_during_the_start_is_not_lost", "the resolver does not wait");
+        return;
+    };
+    program.signal("TERM");
+    drop(aliases);
+    drop(resolving);
+    let ended = program.ended();
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.starts_with("listening on "), "{}", ended.stdout);
+    assert!(ended.stderr.contains("drained: nothing was cut"), "{}", ended.stderr);
 }
 
 /// Streams are not held until the end of the drain window. Each is ended between two events, and
