@@ -71,8 +71,11 @@ fn run(
         Err(wrong) => return fail(WRONG, &wrong.to_string()),
     };
     config.server.sandbox |= sandbox;
-    logger::start(&config.log);
     let workers = count_workers(&config);
+    if let Err(wrong) = config.fits(workers) {
+        return fail(WRONG, &wrong);
+    }
+    logger::start(&config.log);
     let wanted = config.server.sandbox;
     let confined = wanted.then(|| Sandbox::of_files(&config, file));
     resolver::resolve(&mut config);

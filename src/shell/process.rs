@@ -92,7 +92,7 @@ pub struct Start {
     pub file: Option<PathBuf>,
     /// True exactly when the command line asked for a sandbox, whatever the configuration says.
     pub sandbox: bool,
-    /// The number of event loops ([`count_workers`]).
+    /// The number of event loops ([`count_workers`]). [`Config::fits`] must have accepted it.
     pub workers: usize,
     /// The sandbox, if there is one, which confines files already.
     pub confined: Option<Sandbox>,
@@ -133,7 +133,6 @@ impl Process {
         let mut inherited =
             Inherited::take().map_err(|e| format!("cannot use an inherited socket: {e}"))?;
         let workers = start.workers;
-        config.fits(workers)?;
         let openings = Openings::open(config, workers, descriptors, &mut inherited);
         let openings = openings.map_err(|wrong| {
             // Without a file, the address comes from the command line.

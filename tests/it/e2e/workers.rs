@@ -3,7 +3,7 @@
 use super::certificates::{Authority, file};
 use super::line::{End, Line, Origin};
 use super::program::{Program, Scratch};
-use super::{GET, STREAM, begin_stream, event};
+use super::{GET, STREAM, begin_stream, event, skip};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
@@ -413,5 +413,25 @@ fn each_loop_needs_a_connection() {
         let ended = Program::run(arguments);
         assert_eq!(ended.status, Some(2), "{arguments:?}");
         assert!(ended.stderr.contains(why), "{}", ended.stderr);
+    }
+}
+
+/// Also where the file does not say how many there are.
+#[test]
+fn each_core_needs_a_connection() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    if cores == 1 {
+        skip("e2e::workers::each_core_needs_a_connection", "there is one core");
+        return;
+    }
+    let origin = Origin::listen();
+    let text = config(&origin, "", "max_upstream = 1").replace("workers = 4", "workers = 'cores'");
+    let file = Scratch::file(&text);
+    let cores = cores.min(64);
+    let needs = format!("each of server.workers ({cores}) needs at least one connection");
+    let why = format!("millstream: api events: max_upstream: {needs}\n");
+    for arguments in [&[file.as_str()][..], &["--check", file.as_str()]] {
+        let ended = Program::run(arguments);
+        assert_eq!((ended.status, ended.stderr.as_str()), (Some(2), &*why), "{arguments:?}");
     }
 }
