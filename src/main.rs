@@ -54,8 +54,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs with the configuration that `load` reads. Its names are not resolved yet. `file` is the file
-/// it is read from, if any. `sandbox` is the option on the command line.
+/// Runs with the configuration that `load` reads, whose names are not resolved yet. `file` is the
+/// file it is read from, if any. `sandbox` is the option on the command line.
 fn run(
     load: &dyn Fn() -> Result<Config, ConfigErrors>,
     file: Option<&Path>,

@@ -182,7 +182,8 @@ mod tests {
         assert!(waiting.jobs.next_completion().is_none());
     }
 
-    /// However many others there are, and if such names take all places but one.
+    /// This holds for any number of other names, and while names without an answer take all places
+    /// but one.
     #[test]
     fn a_name_without_an_answer_delays_no_other() {
         fn ask(host: &str, port: u16) -> Resolution {

@@ -47,7 +47,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// A disk with so many bytes of room, and what was written to it.
+/// A disk with room for some bytes, and what was written to it.
 #[cfg(test)]
 pub(super) struct Disk {
     pub(super) room: usize,

@@ -100,9 +100,9 @@ fn has(listening: &[Listening], listener: &Listening) -> bool {
     listening.iter().any(|one| one.id == listener.id)
 }
 
-/// The listener among `present` for this address, if it is not among `taken`. It may be one whose
-/// next connections begin or cease to speak TLS. With port 0 it must speak TLS as before, because
-/// such an address may occur once with TLS and once without.
+/// The listener among `present` for this address, if it is not among `taken`. A reload may add TLS
+/// or remove it, for new connections, but not with port 0, because such an address may occur once
+/// with TLS and once without.
 fn kept<'p>(
     present: &'p [Listening],
     taken: &[Listening],
@@ -278,13 +278,9 @@ fn cannot_listen(wanted: &ListenAddr, port: Port, place: &str, error: &io::Error
     format!("{key}: cannot listen on {wanted}{is_default}{place}: {why}")
 }
 
-/// Names the listener of this process that is in the way of an address, if there is one: among those
-/// `opened` for the same configuration, or among those `present` before.
-fn in_the_way(
-    wanted: &ListenAddr,
-    opened: &[Listening],
-    present: &[Listening],
-) -> Option<String> {
+/// Names the listener of this process that is in the way of an address, if there is one: one of
+/// those `opened` for the same configuration, or of those `present` before.
+fn in_the_way(wanted: &ListenAddr, opened: &[Listening], present: &[Listening]) -> Option<String> {
     let excludes = |listening: &&Listening| listening.excludes(wanted);
     if let Some(other) = opened.iter().find(excludes) {
         let (key, address) = (key_of(other.port), other.address());
@@ -366,7 +362,7 @@ mod tests {
             (any, admin, none, None),
             ("127.0.0.1:40001", secure, none, Some(1)),
             ("127.0.0.1:40001", plain, none, Some(1)),
-            // It is taken already.
+            // These are taken already.
             ("127.0.0.1:40000", plain, &present[..1], None),
             (any, plain, &present[..1], None),
             ("127.0.0.1:80", secure, none, Some(2)),

@@ -59,7 +59,7 @@ impl Stop {
         }
     }
 
-    /// Handles a signal that only drains. However often it comes, it counts as the first one.
+    /// Handles a signal that only drains. However often it arrives, it counts as the first one.
     pub(super) fn signal_to_drain(&mut self, loops: &mut Loops) {
         self.signals = self.signals.max(1);
         self.drain(loops);

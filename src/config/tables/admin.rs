@@ -9,10 +9,10 @@ use crate::config::values::value::{duration, list, text};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// What `admin.listen` is if it is not set.
+/// The default of `admin.listen`.
 pub const ADMIN_LISTEN: ListenAddr = listen::loopback(9090);
 
-/// What `demo.listen` is if it is not set.
+/// The default of `demo.listen`.
 pub const DEMO_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 /// `[admin]`: the admin listener.

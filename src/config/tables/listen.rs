@@ -14,7 +14,7 @@ use toml::de::DeValue;
 /// least room.
 pub(crate) const UNIX_PATH_MAX: usize = 103;
 
-/// What `server.listen` is if neither that nor `server.listen_tls` is set.
+/// The default of `server.listen`, unless `server.listen_tls` is set.
 pub const LISTEN: ListenAddr = loopback(8080);
 
 /// An address to listen on. Displayed as configured.

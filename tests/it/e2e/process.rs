@@ -75,7 +75,7 @@ fn a_key_is_hashed() {
     }
 }
 
-/// A script must not go on with half a file of keys.
+/// A script must not continue with half a file of keys.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_cannot_be_printed_is_a_failure() {

@@ -82,7 +82,7 @@ impl Program {
     /// Starts any program with this standard input.
     ///
     /// # Errors
-    /// When there is none of this name.
+    /// If there is no program of this name.
     pub(super) fn spawn_with(command: &mut Command, stdin: Stdio) -> io::Result<Program> {
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.env("RUST_LOG", "debug").spawn()?;
@@ -103,10 +103,10 @@ impl Program {
         (program, unread)
     }
 
-    /// Starts a command that is it, with a standard output that is full and that nobody reads.
+    /// Runs a command that starts it, with a standard output that is full and is never read.
     pub(super) fn with_full_output(command: &mut Command) -> (Program, UnixStream) {
         let (unread, mut stdout) = UnixStream::pair().unwrap();
-        // It is the same socket for the program, which waits.
+        // The program shares the flags of this socket, and its writes must block.
         stdout.set_nonblocking(true).unwrap();
         while stdout.write(&[0; 4096]).is_ok() {}
         stdout.set_nonblocking(false).unwrap();

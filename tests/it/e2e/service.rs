@@ -72,7 +72,7 @@ fn a_socket_that_is_handed_over_is_the_only_one() {
     drop(program);
 }
 
-/// It may be in the way of an address of the configuration.
+/// It may be in the way of an address in the configuration.
 #[test]
 fn a_socket_that_is_not_used_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -113,7 +113,7 @@ fn it_says_when_it_is_ready_and_when_it_ends() {
     assert_eq!(program.ended().status, Some(0));
 }
 
-/// The first lines are for a reader that may be slow, and nothing else waits for it.
+/// The reader of the summary may be slow, and nothing else waits for it.
 #[test]
 fn a_full_standard_output_does_not_stop_the_start() {
     let [notify, path] = ["notify", "sock"].map(Scratch::path);
@@ -152,7 +152,7 @@ fn it_goes_on_as_another_user() {
     assert!(!program.identity("Groups").split_whitespace().any(|group| group == "0"));
 }
 
-/// So that it can remove them. A socket that was handed over stays whose it was.
+/// This lets the process remove them. An inherited socket keeps its owner.
 #[test]
 fn socket_files_that_it_has_bound_are_the_users() {
     if !nix::unistd::geteuid().is_root() {
@@ -187,5 +187,5 @@ fn a_start_that_fails_leaves_no_socket_file() {
     let ended = Program::run(&[config.as_str()]);
     assert_eq!(ended.status, Some(1));
     assert!(ended.stderr.contains("server.user: there is no user no such user"), "{ended:?}");
-    assert!(!path.exists(), "the socket is left behind");
+    assert!(!path.exists(), "the socket file is still there");
 }

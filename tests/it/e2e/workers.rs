@@ -416,7 +416,7 @@ fn each_loop_needs_a_connection() {
     }
 }
 
-/// Also where the file does not say how many there are.
+/// This includes configurations that do not say how many workers there are.
 #[test]
 fn each_core_needs_a_connection() {
     let cores = std::thread::available_parallelism().unwrap().get();
