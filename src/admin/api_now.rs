@@ -1,5 +1,5 @@
 //! The state of an api in a tick of the live page: its streams, the requests that were not served
-//! and why, and targets with problems.
+//! and why, and targets with problems. Targets of weight 0 are left out.
 //!
 //! Numbers are totals, and the page computes their growth. The exception are numbers of the last
 //! minute, so that a newly opened page can show what is wrong. Zeros and empty values are omitted,
@@ -67,7 +67,7 @@ pub struct ApiNow {
     /// The number of its streams in each state, in the order of [`StreamState::ALL`].
     streams: [usize; StreamState::ALL.len()],
     troubles: Troubles,
-    troubled: Vec<Troubled>,
+    targets: Vec<TargetNow>,
 }
 
 impl ApiNow {
@@ -82,8 +82,10 @@ impl ApiNow {
     ) -> ApiNow {
         let stats = &state.stats;
         let idle = upstream.idle() + auth_server.map_or(0, Upstream::idle);
-        let endpoints = auth_server.iter().flat_map(|server| &server.endpoints);
-        let endpoints = upstream.endpoints.iter().chain(endpoints);
+        let asked = || upstream.endpoints.iter().filter(|endpoint| endpoint.target.weight > 0);
+        let servers = auth_server.iter().flat_map(|server| &server.endpoints);
+        let servers = servers.map(|endpoint| TargetNow::of(endpoint, true));
+        let targets = asked().map(|endpoint| TargetNow::of(endpoint, false)).chain(servers);
         ApiNow {
             name: state.name.clone(),
             numbers: [
@@ -96,11 +98,11 @@ impl ApiNow {
                 stats.upstream_connections(),
                 idle as u64,
                 upstream.waiting() as u64,
-                upstream.endpoints.len() as u64,
+                asked().count() as u64,
             ],
             streams,
             troubles: Troubles::of(stats, now),
-            troubled: endpoints.filter_map(|endpoint| Troubled::of(endpoint, now)).collect(),
+            targets: targets.collect(),
         }
     }
 
@@ -113,12 +115,20 @@ impl ApiNow {
         }
         self.streams.iter_mut().zip(other.streams).for_each(|(own, other)| *own += other);
         self.troubles.merge(other.troubles);
-        for troubled in other.troubled {
-            match self.troubled.iter_mut().find(|known| known.target == troubled.target) {
-                Some(known) => known.merge(troubled),
-                None => self.troubled.push(troubled),
+        for target in other.targets {
+            match self.targets.iter_mut().find(|known| known.is(&target)) {
+                Some(known) => known.merge(&target),
+                None => self.targets.push(target),
             }
         }
+    }
+
+    /// True exactly when it has a problem, or had one recently.
+    pub fn is_in_trouble(&self, now: Tick) -> bool {
+        let bad = [StreamState::Held, StreamState::Resuming, StreamState::Stuck];
+        !self.troubles.minute.is_empty()
+            || bad.iter().any(|state| self.streams[*state as usize] > 0)
+            || self.targets.iter().any(|target| target.is_troubled(now))
     }
 
     /// Writes the state as a JSON object.
@@ -137,7 +147,8 @@ impl ApiNow {
             }
         }
         self.troubles.write(json, details, now);
-        let mut troubled = self.troubled.iter().take_while(|_| details.another()).peekable();
+        let troubled = self.targets.iter().filter(|target| target.is_troubled(now.tick));
+        let mut troubled = troubled.take_while(|_| details.another()).peekable();
         if troubled.peek().is_some() {
             json.name("troubled").begin('[');
             troubled.for_each(|target| target.write(json, now));
@@ -209,39 +220,45 @@ fn write_counts(
     }
 }
 
-/// A target that is failing, passed over or unhealthy, or has failed recently.
+/// A target, or the auth server.
 #[derive(Clone, Debug)]
-struct Troubled {
+struct TargetNow {
     target: String,
-    failing_since: Option<Tick>,
+    is_auth_server: bool,
+    health: Health,
     failure: Option<(Failure, Tick)>,
     /// Until when other targets are preferred. In the past if they are not.
     passed_over_until: Tick,
     is_unhealthy: bool,
 }
 
-impl Troubled {
-    fn of(endpoint: &Endpoint, now: Tick) -> Option<Troubled> {
-        let failing_since = match endpoint.stats.health() {
-            Health::Failing(since) => Some(since),
-            Health::Untried | Health::Up(_) => None,
-        };
-        let failure = endpoint.stats.last_failure();
-        let is_bad = endpoint.is_passed_over(now) || endpoint.is_unhealthy();
-        let failed_lately = failure.is_some_and(|(_, at)| now.since(at) < RECENT);
-        (failing_since.is_some() || is_bad || failed_lately).then(|| Troubled {
+impl TargetNow {
+    fn of(endpoint: &Endpoint, is_auth_server: bool) -> TargetNow {
+        TargetNow {
             target: endpoint.target.to_string(),
-            failing_since,
-            failure,
+            is_auth_server,
+            health: endpoint.stats.health(),
+            failure: endpoint.stats.last_failure(),
             passed_over_until: endpoint.passed_over_until(),
             is_unhealthy: endpoint.is_unhealthy(),
-        })
+        }
+    }
+
+    /// True exactly when both are about the same server.
+    fn is(&self, other: &TargetNow) -> bool {
+        (self.is_auth_server, &self.target) == (other.is_auth_server, &other.target)
+    }
+
+    /// True exactly when it is failing, passed over or unhealthy, or has failed recently.
+    fn is_troubled(&self, now: Tick) -> bool {
+        let failed_lately = self.failure.is_some_and(|(_, at)| now.since(at) < RECENT);
+        let is_bad = self.passed_over_until > now || self.is_unhealthy;
+        self.health.failing_since().is_some() || is_bad || failed_lately
     }
 
     /// Merges the state of the same target in another event loop.
-    fn merge(&mut self, other: Troubled) {
-        let both = self.failing_since.into_iter().chain(other.failing_since);
-        self.failing_since = both.min();
+    fn merge(&mut self, other: &TargetNow) {
+        self.health.merge(other.health);
         let both = self.failure.into_iter().chain(other.failure);
         self.failure = both.max_by_key(|(_, at)| *at);
         self.passed_over_until = self.passed_over_until.max(other.passed_over_until);
@@ -251,7 +268,10 @@ impl Troubled {
     fn write(&self, json: &mut Json<'_>, now: Now) {
         json.begin('{');
         json.name("target").string(&self.target);
-        if let Some(since) = self.failing_since {
+        if self.is_auth_server {
+            json.name("auth_server").boolean(true);
+        }
+        if let Some(since) = self.health.failing_since() {
             json.name("failing_since").number(unix_ms(since, now));
         }
         if let Some((failure, at)) = self.failure {
@@ -282,6 +302,7 @@ mod tests {
     use crate::pool::Role;
     use crate::slab::Slab;
     use crate::telemetry::{Cause, Outcome, Stats};
+    use std::rc::Rc;
 
     fn at(seconds: u64) -> Now {
         let ms = seconds * 1000;
@@ -321,6 +342,56 @@ mod tests {
         assert_eq!(text(&api, [0, 0, 4, 1, 2, 3, 0], 9, at(1)), want);
         api.1.note_failure(1, false, Role::Alone, at(1).tick);
         assert!(text(&api, [0; 7], 9, at(1)).len() > QUIET.len() + 1);
+    }
+
+    /// A loop whose last request failed may not ask again, because other loops have the clients.
+    #[test]
+    fn the_last_request_of_all_loops_decides() {
+        let told = |first: &Api, second: &Api, seconds| {
+            let now = at(seconds);
+            let of = |(state, upstream): &Api| ApiNow::of(state, upstream, None, [0; 7], now.tick);
+            let (mut all, mut out) = (of(first), String::new());
+            all.merge(of(second));
+            all.write(&mut Json::new(&mut out), &mut Details(9), now);
+            out
+        };
+        let (one, other) = (api(), api());
+        let stats = |(_, upstream): &Api| Rc::clone(&upstream.endpoints[0].stats);
+        stats(&one).count_failure(Failure::Refused, at(2).tick);
+        stats(&one).mark_failing(at(2).tick);
+        let failing = ",\"failing_since\":1002000";
+        assert!(told(&one, &other, 90).contains(failing));
+        assert!(told(&other, &one, 90).contains(failing));
+        stats(&other).mark_answered(at(3).tick);
+        assert_eq!(told(&one, &other, 90), format!("{QUIET}}}"));
+        assert_eq!(told(&other, &one, 90), format!("{QUIET}}}"));
+    }
+
+    /// An auth server and a target of weight 0 are not among the targets that share the requests.
+    #[test]
+    fn auth_servers_and_emptied_targets_are_not_counted() {
+        let text = "[[api]]\nname = 'a b'\nlisten_path = '/'\ntarget_url = ['http://10.0.0.1', \
+            'http://10.0.0.2', { url = 'http://10.0.0.3', weight = 0 }]\n\
+            [api.auth]\nurl = 'http://10.0.0.4'";
+        let config = Config::parse("x", text).unwrap_or_else(|errors| panic!("{errors}"));
+        let (mut stats, config) = (Stats::new(), &config.apis[0]);
+        let auth = config.forward_auth.as_ref().unwrap().backend("a b");
+        let auth = Upstream::of(auth, &mut stats, Tick::ZERO);
+        let upstream = Upstream::of(config.backend(), &mut stats, Tick::ZERO);
+        let nowhere = Slab::new().insert(Upstream::of(config.backend(), &mut stats, Tick::ZERO));
+        let state = ApiState::new(config, nowhere, &Totals::default(), &mut stats);
+        let told = || {
+            let (mut out, now) = (String::new(), at(90));
+            let api = ApiNow::of(&state, &upstream, Some(&auth), [0; 7], now.tick);
+            api.write(&mut Json::new(&mut out), &mut Details(9), now);
+            (api.is_in_trouble(now.tick), out)
+        };
+        upstream.endpoints[2].stats.mark_failing(at(1).tick);
+        assert_eq!(told(), (false, format!("{QUIET}}}")));
+        auth.endpoints[0].stats.mark_failing(at(1).tick);
+        let server = "{\"target\":\"http://10.0.0.4/\",\"auth_server\":true,\
+            \"failing_since\":1001000}";
+        assert_eq!(told(), (true, format!("{QUIET},\"troubled\":[{server}]}}")));
     }
 
     #[test]

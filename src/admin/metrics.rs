@@ -1,5 +1,6 @@
 //! `/metrics`: all counters in the Prometheus text format.
 
+mod health;
 mod process;
 mod targets;
 
@@ -7,6 +8,7 @@ use super::streams::StreamState;
 use crate::config::StreamKind;
 use crate::metrics::{Counter, Exposition, Histogram, MetricType};
 use crate::telemetry::{ApiStats, KeyStats, LastingStats, Outcome, Stats};
+use health::Targets;
 pub use process::{Logs, Process, Usage};
 
 /// Selects a counter of an api.
@@ -159,8 +161,35 @@ const HISTOGRAMS: [(&str, Took, &str); 3] = [
     ),
 ];
 
-/// All metrics, with this event loop's numbers.
-pub fn exposition(stats: &Stats, process: &Process<'_>) -> Exposition {
+/// All metrics of one event loop, or the merged metrics of several.
+#[derive(Clone, Debug)]
+pub struct MetricsNow {
+    all: Exposition,
+    targets: Targets,
+}
+
+impl MetricsNow {
+    /// All metrics, with this event loop's numbers.
+    pub fn of(stats: &Stats, process: &Process<'_>) -> MetricsNow {
+        MetricsNow { all: exposition(stats, process), targets: Targets::of(process) }
+    }
+
+    /// Merges the metrics of another event loop.
+    pub fn merge(&mut self, other: &MetricsNow) {
+        self.all.merge(&other.all);
+        self.targets.merge(&other.targets);
+    }
+
+    /// All families with their samples.
+    pub fn into_exposition(self) -> Exposition {
+        let MetricsNow { mut all, targets } = self;
+        targets.write(&mut all);
+        all
+    }
+}
+
+/// All metrics but the samples of [`Targets`], with this event loop's numbers.
+fn exposition(stats: &Stats, process: &Process<'_>) -> Exposition {
     let mut out = Exposition::default();
     process::write(&mut out, stats, process);
     out.family(
@@ -288,7 +317,7 @@ mod tests {
     use crate::admin::workers::{Asked, WorkerNow};
     use crate::confines::Confined;
     use crate::telemetry::{Cause, Failure, Handshake, ProxyHeader};
-    use crate::time::{Now, Tick};
+    use crate::time::Tick;
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -394,7 +423,7 @@ mod tests {
             states: BTreeMap::from([("clock", [0, 1, 2, 3, 4, 5, 6])]),
             ..Process::default()
         };
-        let text = exposition(&stats, &process).into_text();
+        let text = MetricsNow::of(&stats, &process).into_exposition().into_text();
         let samples = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
         for (series, want) in [
             ("millstream_start_time_seconds", 1_795_000_000.042),
@@ -437,47 +466,6 @@ mod tests {
         assert!(text.contains("{version=\"0."));
     }
 
-    #[test]
-    fn it_says_which_target_fails_and_since_when() {
-        let mut stats = Stats::new();
-        let [up, down, gone] = ["http://up.test/", "http://down.test/", "http://gone.test/"]
-            .map(|target| stats.endpoint("clock", target.to_owned()));
-        drop(gone);
-        up.connects.one();
-        up.mark_answered(Tick::from_millis(2000));
-        down.connects.add(2);
-        for ms in [3500, 4000] {
-            down.count_failure(Failure::Refused, Tick::from_millis(ms));
-            down.mark_failing(Tick::from_millis(ms));
-        }
-        let now = Now { tick: Tick::from_millis(5000), unix_ms: 1_795_000_005_000 };
-        let text = exposition(&stats, &Process { now, ..Process::default() }).into_text();
-        let samples = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
-        for (series, want) in [
-            ("millstream_upstream_connects_total{api=\"clock\",target=\"http://down.test/\"}", 2.0),
-            (
-                "millstream_upstream_failures_total{api=\"clock\",target=\"http://down.test/\",\
-                 reason=\"refused\"}",
-                2.0,
-            ),
-            ("millstream_upstream_failing{api=\"clock\",target=\"http://down.test/\"}", 1.0),
-            ("millstream_upstream_failing{api=\"clock\",target=\"http://up.test/\"}", 0.0),
-            (
-                "millstream_upstream_failing_since_timestamp_seconds{api=\"clock\",\
-                 target=\"http://down.test/\"}",
-                1_795_000_003.5,
-            ),
-            (
-                "millstream_upstream_last_success_timestamp_seconds{api=\"clock\",\
-                 target=\"http://up.test/\"}",
-                1_795_000_002.0,
-            ),
-        ] {
-            assert_eq!(samples.get(series), Some(&want), "{series}\n{text}");
-        }
-        assert!(!text.contains("gone.test"), "it is no longer in a configuration");
-    }
-
     /// The manual explains exactly these families, and each reason for a target's failure, each
     /// result of a handshake, and each result of reading a PROXY header.
     #[test]
@@ -491,7 +479,7 @@ mod tests {
         let cpu = Some(Duration::from_secs(1));
         let worker = Some(WorkerNow { number: 2, cpu, ..WorkerNow::default() });
         let process = Process { handshakes, addresses, proxy_protocol, sandbox, worker, ..default };
-        let mut all = exposition(&Stats::new(), &process);
+        let mut all = MetricsNow::of(&Stats::new(), &process).into_exposition();
         Asked { loops: 2, silent: Vec::new() }.expose(&mut all);
         let text = all.into_text();
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));

@@ -2,9 +2,9 @@
 
 use super::answer::{Answer, MediaType};
 use super::live::LiveNow;
+use super::metrics::MetricsNow;
 use super::streams::{Page, Query, Rank};
 use super::workers::Asked;
-use crate::metrics::Exposition;
 use crate::time::Tick;
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl Inquiry {
 #[derive(Debug)]
 pub enum Part {
     /// The metrics. Shared, because they are long and kept.
-    Metrics(Arc<Exposition>),
+    Metrics(Arc<MetricsNow>),
     /// The page of streams.
     Streams(Page),
     /// The rank of the stream, if this loop has it, and the time for which it was computed.
@@ -101,7 +101,7 @@ impl Part {
     pub fn into_answer(self, asked: &Asked) -> Answer {
         match self {
             Part::Metrics(all) => {
-                let mut all = Arc::unwrap_or_clone(all);
+                let mut all = Arc::unwrap_or_clone(all).into_exposition();
                 asked.expose(&mut all);
                 Answer::of(200, MediaType::Metrics, all.into_text().into_bytes().into())
             }

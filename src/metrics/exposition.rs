@@ -125,6 +125,14 @@ impl Exposition {
         self.add("", labels, None, value.into());
     }
 
+    /// Adds a sample to the family with this name, which has been begun.
+    pub fn sample_of(&mut self, family: &str, labels: &[(&str, &str)], value: impl Into<Value>) {
+        let family = self.families.iter_mut().find(|known| known.name == family);
+        if let Some(family) = family {
+            family.samples.push((text_of("", labels, None), value.into()));
+        }
+    }
+
     /// Adds the samples of a histogram to the current family. Empty histograms are omitted.
     pub fn histogram(&mut self, labels: &[(&str, &str)], histogram: &Histogram) {
         let Histogram { bounds, buckets, longer, sum_ms } = histogram;
@@ -171,26 +179,32 @@ impl Exposition {
     }
 
     fn add(&mut self, suffix: &str, labels: &[(&str, &str)], le: Option<&str>, value: Value) {
-        let mut text = suffix.to_owned();
-        let mut before = '{';
-        for (name, value) in labels.iter().copied().chain(le.map(|le| ("le", le))) {
-            let _ = write!(text, "{before}{name}=\"");
-            for c in value.chars() {
-                match c {
-                    '\\' => text.push_str("\\\\"),
-                    '"' => text.push_str("\\\""),
-                    '\n' => text.push_str("\\n"),
-                    c => text.push(c),
-                }
-            }
-            text.push('"');
-            before = ',';
-        }
-        text.push_str(if before == ',' { "}" } else { "" });
         if let Some(family) = self.families.last_mut() {
-            family.samples.push((text, value));
+            family.samples.push((text_of(suffix, labels, le), value));
         }
     }
+}
+
+/// The suffix and the labels of a sample, as the text has them.
+fn text_of(suffix: &str, labels: &[(&str, &str)], le: Option<&str>) -> String {
+    let mut text = suffix.to_owned();
+    let mut before = '{';
+    for (name, value) in labels.iter().copied().chain(le.map(|le| ("le", le))) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{before}{name}=\"");
+        for c in value.chars() {
+            match c {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                c => text.push(c),
+            }
+        }
+        text.push('"');
+        before = ',';
+    }
+    text.push_str(if before == ',' { "}" } else { "" });
+    text
 }
 
 impl Family {

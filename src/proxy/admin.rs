@@ -21,7 +21,7 @@ use crate::access::Told;
 use crate::admin::answer::{Answer, Around, MediaType};
 use crate::admin::groups::{GROUPS_MAX, Group, GroupStream, Groups};
 use crate::admin::live::Ticks;
-use crate::admin::metrics::{self, Logs, Process, Usage};
+use crate::admin::metrics::{Logs, MetricsNow, Process, Usage};
 use crate::admin::parts::{Inquiry, Part};
 use crate::admin::streams::{First, List, Page, Query, Rank, Row};
 use crate::admin::workers::{Asked, WorkerNow};
@@ -244,7 +244,7 @@ impl<N: Net> Proxy<N> {
         match inquiry {
             Inquiry::Metrics => {
                 let stats = &self.shared.telemetry.stats;
-                Part::Metrics(Arc::new(metrics::exposition(stats, &self.process_now(at))))
+                Part::Metrics(Arc::new(MetricsNow::of(stats, &self.process_now(at))))
             }
             Inquiry::Streams(query) => Part::Streams(Page {
                 streams: self.list_streams(query, at),

@@ -177,16 +177,38 @@ pub const fn is_outage(status: u16) -> bool {
     matches!(status, 502..=504)
 }
 
-/// The health of an endpoint, according to the last request.
+/// The health of an endpoint, according to the last request of one event loop or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Health {
-    /// The endpoint has not been asked yet.
-    #[default]
-    Untried,
-    /// The endpoint has answered every request since this moment.
-    Up(Tick),
-    /// The endpoint has answered no request since this moment.
-    Failing(Tick),
+pub struct Health {
+    /// When a request was last answered or failed. None before the first one.
+    last_result: Option<Tick>,
+    last_success: Option<Tick>,
+    failing_since: Option<Tick>,
+}
+
+impl Health {
+    /// Since when the endpoint has answered no request. None if it has answered the last one, or
+    /// has not been asked yet.
+    pub const fn failing_since(&self) -> Option<Tick> {
+        self.failing_since
+    }
+
+    /// When the endpoint last answered a request, if it ever did.
+    pub const fn last_success(&self) -> Option<Tick> {
+        self.last_success
+    }
+
+    /// Merges the health in another event loop. The later of both requests decides, because a loop
+    /// whose last request failed may not ask again for a long time.
+    pub fn merge(&mut self, other: Health) {
+        let last = |health: &Health| (health.last_result, health.failing_since.is_some());
+        let (last_result, is_failing) = last(self).max(last(&other));
+        let last_success = self.last_success.max(other.last_success);
+        let since = self.failing_since.into_iter().chain(other.failing_since).min();
+        // The first failure in one loop may be older than the last success in the other.
+        let since = since.max(last_success);
+        *self = Health { last_result, last_success, failing_since: since.filter(|_| is_failing) };
+    }
 }
 
 /// The counters and the health of one endpoint. See the module docs.
@@ -201,7 +223,6 @@ pub struct EndpointStats {
     failures: [Counter; Failure::ALL.len()],
     health: Cell<Health>,
     last_failure: Cell<Option<(Failure, Tick)>>,
-    last_success: Cell<Option<Tick>>,
 }
 
 impl EndpointStats {
@@ -214,20 +235,18 @@ impl EndpointStats {
 
     /// Notes that the endpoint could not serve a request.
     pub fn mark_failing(&self, now: Tick) {
-        if !matches!(self.health.get(), Health::Failing(_)) {
-            self.health.set(Health::Failing(now));
-        }
+        let health = self.health.get();
+        let failing_since = health.failing_since.or(Some(now));
+        self.health.set(Health { last_result: Some(now), failing_since, ..health });
     }
 
     /// Notes that the endpoint answered a request.
     pub fn mark_answered(&self, now: Tick) {
-        self.last_success.set(Some(now));
-        if !matches!(self.health.get(), Health::Up(_)) {
-            self.health.set(Health::Up(now));
-        }
+        let now = Some(now);
+        self.health.set(Health { last_result: now, last_success: now, failing_since: None });
     }
 
-    /// The health, and since when.
+    /// The health in this event loop.
     pub const fn health(&self) -> Health {
         self.health.get()
     }
@@ -235,11 +254,6 @@ impl EndpointStats {
     /// The last failure and its time, if there was one.
     pub const fn last_failure(&self) -> Option<(Failure, Tick)> {
         self.last_failure.get()
-    }
-
-    /// When the endpoint last answered a request, if it ever did.
-    pub const fn last_success(&self) -> Option<Tick> {
-        self.last_success.get()
     }
 
     /// The number of failures of each kind, including zeros.
@@ -256,22 +270,56 @@ mod tests {
     fn it_is_failing_from_the_first_failure_to_the_next_answer() {
         let at = Tick::from_millis;
         let endpoint = EndpointStats::default();
-        assert_eq!(endpoint.health(), Health::Untried);
+        let seen = || (endpoint.health().failing_since(), endpoint.health().last_success());
+        assert_eq!(seen(), (None, None));
         endpoint.count_failure(Failure::Refused, at(1));
-        assert_eq!(endpoint.health(), Health::Untried, "there is another address");
+        assert_eq!(seen(), (None, None), "there is another address");
         endpoint.mark_answered(at(2));
         endpoint.mark_answered(at(3));
-        assert_eq!((endpoint.health(), endpoint.last_success()), (Health::Up(at(2)), Some(at(3))));
+        assert_eq!(seen(), (None, Some(at(3))));
         for ms in [4, 5] {
             endpoint.count_failure(Failure::Closed, at(ms));
             endpoint.mark_failing(at(ms));
         }
-        assert_eq!(endpoint.health(), Health::Failing(at(4)));
+        assert_eq!(seen(), (Some(at(4)), Some(at(3))));
         assert_eq!(endpoint.last_failure(), Some((Failure::Closed, at(5))));
-        assert_eq!(endpoint.last_success(), Some(at(3)));
         let failures: Vec<_> = endpoint.failures().filter(|(_, count)| *count > 0).collect();
         assert_eq!(failures, [(Failure::Refused, 1), (Failure::Closed, 2)]);
         endpoint.mark_answered(at(6));
-        assert_eq!(endpoint.health(), Health::Up(at(6)));
+        assert_eq!(seen(), (None, Some(at(6))));
+    }
+
+    /// Two loops have had successes and failures, each in its own order.
+    #[test]
+    fn the_last_request_of_all_loops_decides() {
+        let at = Tick::from_millis;
+        let health = |results: &[(u64, bool)]| {
+            let endpoint = EndpointStats::default();
+            for (ms, is_answered) in results {
+                if *is_answered {
+                    endpoint.mark_answered(at(*ms));
+                } else {
+                    endpoint.mark_failing(at(*ms));
+                }
+            }
+            endpoint.health()
+        };
+        for (one, other, want) in [
+            (&[][..], &[][..], (None, None)),
+            (&[(1, false)], &[], (Some(1), None)),
+            (&[(1, false)], &[(5, true)], (None, Some(5))),
+            (&[(1, false), (9, false)], &[(5, true)], (Some(5), Some(5))),
+            (&[(1, false), (9, false)], &[(5, true), (7, false)], (Some(5), Some(5))),
+            (&[(1, true), (2, false)], &[(4, false)], (Some(2), Some(1))),
+            (&[(1, true), (6, false)], &[(1, false), (4, true)], (Some(6), Some(4))),
+            (&[(3, false)], &[(3, true)], (Some(3), Some(3))),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                let mut both = health(one);
+                both.merge(health(other));
+                let got = (both.failing_since(), both.last_success());
+                assert_eq!(got, (want.0.map(at), want.1.map(at)), "{one:?} {other:?}");
+            }
+        }
     }
 }

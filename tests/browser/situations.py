@@ -67,12 +67,16 @@ def ask(address):
 
 
 class Situation:
-    def __init__(self, name, target, verdict, says, state=None, again=False, settings="", level=2):
+    def __init__(self, name, target, verdict, says, state=None, again=False, settings="", level=2,
+                 emptied=False):
         """If `again`, the client sends requests all the time; otherwise it keeps one stream open.
         In the texts `TARGET` is the target, `N` a number, and `CLOCK` a time. `level` is the
-        severity."""
+        severity. If `emptied`, there is another target, of weight 0."""
         self.name, self.state, self.again, self.settings = name, state, again, settings
         self.url, self.level = target(), level
+        self.targets = f'"{self.url}"'
+        if emptied:
+            self.targets = f'[{self.targets}, {{ url = "{nobody()}", weight = 0 }}]'
         expand = {"TARGET": self.url.replace(".", "[.]") + "/", "CLOCK": "[0-9]+:[0-9]+",
                   "N": "[1-9][0-9]*"}
         for word, pattern in expand.items():
@@ -84,7 +88,7 @@ class Situation:
             [[api]]
             name = "{name}"
             listen_path = "/{name}"
-            target_url = "{self.url}"
+            target_url = {self.targets}
         """ for name in ["spare", "unused", "prices"])
         return f"""
             [server]
@@ -122,6 +126,15 @@ SITUATIONS = [
               verdict="prices: TARGET refuses connections since CLOCK; "
               "N requests? not served in the last minute[.]$",
               says="TARGET refuses connections since CLOCK"),
+    Situation("emptied", nobody, again=True, emptied=True,
+              verdict="prices: TARGET refuses connections since CLOCK; "
+              "N requests? not served in the last minute[.]$",
+              says="TARGET refuses connections since CLOCK"),
+    Situation("auth", lambda: serve(events), again=True,
+              settings=f"[api.auth]\nurl = '{nobody()}'",
+              verdict="prices: the auth server http:[0-9./:]* refuses connections since CLOCK; "
+              "requests are refused; N requests? not served in the last minute[.]$",
+              says="the auth server http:[0-9./:]* refuses connections since CLOCK; 1 of 1 up"),
     Situation("502s", lambda: serve(bad_gateway), again=True,
               verdict="prices: TARGET responds with 502 since CLOCK; "
               "N requests? not served in the last minute[.]$",

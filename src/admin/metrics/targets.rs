@@ -1,10 +1,10 @@
 //! The metrics of each target: its connections, its failures, and its health.
 
 use super::Process;
-use crate::metrics::{Exposition, Merge, MetricType, Value};
+use super::health::Targets;
+use crate::metrics::{Exposition, Merge, MetricType};
 use crate::pool::Endpoint;
-use crate::telemetry::{Health, Stats};
-use crate::time::{Tick, millis};
+use crate::telemetry::Stats;
 
 /// Writes the metrics of targets.
 pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
@@ -63,10 +63,6 @@ fn of_auth_servers(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
 
 /// Writes the metrics of each target in the current configuration.
 fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
-    let unix = |at: Tick| {
-        let age = millis(process.now.tick.since(at));
-        Value::Millis(process.now.unix_ms.saturating_sub(age))
-    };
     let help = "Attempts to connect to an upstream, by target.";
     out.family("millstream_upstream_connects_total", MetricType::Counter, help);
     for (api, target, stats) in stats.endpoints() {
@@ -83,28 +79,7 @@ fn of_targets(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
             out.sample(&labels, count);
         }
     }
-    let help = "Whether a target failed to serve the last request sent to it.";
-    out.family_of(Merge::Largest, "millstream_upstream_failing", MetricType::Gauge, help);
-    for (api, target, stats) in stats.endpoints() {
-        let failing = matches!(stats.health(), Health::Failing(_));
-        out.sample(&[("api", api), ("target", target)], failing);
-    }
-    let help = "When a failing target began to serve no requests; only while it is failing.";
-    let name = "millstream_upstream_failing_since_timestamp_seconds";
-    out.family_of(Merge::Smallest, name, MetricType::Gauge, help);
-    for (api, target, stats) in stats.endpoints() {
-        if let Health::Failing(since) = stats.health() {
-            out.sample(&[("api", api), ("target", target)], unix(since));
-        }
-    }
-    let help = "When a target last served a request, if it has served one.";
-    let name = "millstream_upstream_last_success_timestamp_seconds";
-    out.family_of(Merge::Largest, name, MetricType::Gauge, help);
-    for (api, target, stats) in stats.endpoints() {
-        if let Some(at) = stats.last_success() {
-            out.sample(&[("api", api), ("target", target)], unix(at));
-        }
-    }
+    Targets::begin(out);
     of_health(out, process);
 }
 
