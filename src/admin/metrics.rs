@@ -7,9 +7,9 @@ mod targets;
 use super::streams::StreamState;
 use crate::config::StreamKind;
 use crate::metrics::{Counter, Exposition, Histogram, MetricType};
-use crate::telemetry::{ApiStats, KeyStats, LastingStats, Outcome, Stats};
+use crate::telemetry::{ApiStats, Cause, KeyStats, LastingStats, Outcome, Stats};
 use health::Targets;
-pub use process::{Logs, Process, Usage};
+pub use process::{Logs, Process, Usage, limits_of};
 
 /// Selects a counter of an api.
 type Of = fn(&ApiStats) -> &Counter;
@@ -205,7 +205,10 @@ fn exposition(stats: &Stats, process: &Process<'_>) -> Exposition {
     let help = "Requests that were refused, or told to reconnect instead, by reason.";
     out.family("millstream_refusals_total", MetricType::Counter, help);
     for (api, stats) in stats.all() {
-        for (cause, count) in stats.refusals() {
+        // Prometheus sees the first refusal only as an increase from zero.
+        let limits = process.limits.get(api).map_or(&[][..], Vec::as_slice);
+        let occurs = |(cause, count): &(Cause, u64)| *count > 0 || limits.contains(cause);
+        for (cause, count) in stats.refusals().filter(occurs) {
             out.sample(&[("api", api), ("reason", cause.word())], count);
         }
     }
@@ -316,7 +319,7 @@ mod tests {
     use super::*;
     use crate::admin::workers::{Asked, WorkerNow};
     use crate::confines::Confined;
-    use crate::telemetry::{Cause, Failure, Handshake, ProxyHeader};
+    use crate::telemetry::{Failure, Handshake, ProxyHeader};
     use crate::time::Tick;
     use std::collections::BTreeMap;
     use std::time::Duration;
@@ -421,6 +424,7 @@ mod tests {
             certificates,
             usage: Some(usage),
             states: BTreeMap::from([("clock", [0, 1, 2, 3, 4, 5, 6])]),
+            limits: BTreeMap::from([("", vec![Cause::MaxConnections])]),
             ..Process::default()
         };
         let text = MetricsNow::of(&stats, &process).into_exposition().into_text();
@@ -438,6 +442,7 @@ mod tests {
             ("millstream_requests_total{api=\"a b\",code=\"502\"}", 1.0),
             ("millstream_streams{api=\"clock\",kind=\"answer\"}", 1.0),
             ("millstream_refusals_total{api=\"clock\",reason=\"upstream_unreachable\"}", 1.0),
+            ("millstream_refusals_total{api=\"\",reason=\"server.max_connections\"}", 0.0),
             (
                 "millstream_streams_closed_total\
                 {api=\"x{y}=,z\",kind=\"answer\",reason=\"drained\"}",

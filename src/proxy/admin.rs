@@ -21,7 +21,7 @@ use crate::access::Told;
 use crate::admin::answer::{Answer, Around, MediaType};
 use crate::admin::groups::{GROUPS_MAX, Group, GroupStream, Groups};
 use crate::admin::live::Ticks;
-use crate::admin::metrics::{Logs, MetricsNow, Process, Usage};
+use crate::admin::metrics::{Logs, MetricsNow, Process, Usage, limits_of};
 use crate::admin::parts::{Inquiry, Part};
 use crate::admin::streams::{First, List, Page, Query, Rank, Row};
 use crate::admin::workers::{Asked, WorkerNow};
@@ -338,6 +338,7 @@ impl<N: Net> Proxy<N> {
             accepting: !self.shared.phase.is_closed(),
             access_lines_dropped: telemetry.access.dropped_ever(),
             upstreams,
+            limits: limits_of(config),
             auth_servers,
             sticky: sticky.collect(),
             logs: self.logs(),

@@ -161,10 +161,9 @@ impl ApiStats {
         self.lately.count(Problem::Refused(cause), || self.begun(), now);
     }
 
-    /// The numbers of refused requests, by the causes that occurred.
+    /// The numbers of refused requests, by cause, including zeros.
     pub fn refusals(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
-        let all = Cause::ALL.into_iter().zip(self.refusals.iter().map(Counter::get));
-        all.filter(|(_, count)| *count > 0)
+        Cause::ALL.into_iter().zip(self.refusals.iter().map(Counter::get))
     }
 
     /// Counts a request that is not shared.

@@ -2,10 +2,11 @@
 
 use crate::admin::streams::StreamState;
 use crate::admin::workers::WorkerNow;
+use crate::config::{Api, Config};
 use crate::confines::Confined;
 use crate::metrics::{Exposition, Merge, MetricType, Value};
 use crate::pool::{Endpoint, Upstream};
-use crate::telemetry::Stats;
+use crate::telemetry::{Cause, Stats};
 use crate::time::{Now, millis};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -75,6 +76,8 @@ pub struct Process<'a> {
     pub access_lines_dropped: u64,
     /// The upstreams, by api.
     pub upstreams: BTreeMap<&'a str, &'a Upstream>,
+    /// The limits that can refuse requests, by api. Those of the process have the empty name.
+    pub limits: BTreeMap<&'a str, Vec<Cause>>,
     /// The auth servers, by api, where there is one.
     pub auth_servers: BTreeMap<&'a str, &'a Upstream>,
     /// The number of clients whose replica is known, by api, where `[api.sticky]` is set.
@@ -98,6 +101,31 @@ impl Process<'_> {
         let upstreams = [&self.upstreams, &self.auth_servers];
         upstreams.into_iter().filter_map(|by_api| by_api.get(api)).flat_map(|u| &u.endpoints)
     }
+}
+
+/// The limits that can refuse requests, by api. Those of the process have the empty name.
+pub fn limits_of(config: &Config) -> BTreeMap<&str, Vec<Cause>> {
+    let apis = config.apis.iter().map(|api| (api.name.as_str(), limits_of_api(api)));
+    let mut all = BTreeMap::from([("", vec![Cause::MaxConnections])]);
+    for (name, limits) in apis {
+        all.insert(name, limits);
+    }
+    all
+}
+
+fn limits_of_api(api: &Api) -> Vec<Cause> {
+    let keys = || api.auth.iter().flat_map(|auth| &*auth.keys);
+    let limits = [
+        (Cause::MaxRequestsPerIp, api.clients.max_requests_per_ip.is_some()),
+        (Cause::KeyMaxRequests, keys().any(|key| key.max_requests.is_some())),
+        (Cause::MaxRequests, api.clients.max_requests.is_some()),
+        (Cause::QueueTimeout, api.max_upstream.is_some()),
+        (Cause::MaxStreams, api.streams.max.is_some()),
+        (Cause::MaxStreamsPerIp, api.streams.max_per_ip.is_some()),
+        (Cause::KeyMaxStreams, keys().any(|key| key.max_streams.is_some())),
+        (Cause::OutOfDescriptors, true),
+    ];
+    limits.into_iter().filter(|(_, exists)| *exists).map(|(cause, _)| cause).collect()
 }
 
 /// Writes what the system confines, if a sandbox was asked for. It is the same for all loops.
@@ -224,5 +252,38 @@ fn of_usage(out: &mut Exposition, usage: Option<Usage>) {
     out.family_of(Merge::Largest, "process_resident_memory_bytes", MetricType::Gauge, help);
     if let Some(bytes) = usage.and_then(|usage| usage.resident_bytes) {
         out.sample(&[], bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_has_the_limits_that_are_configured() {
+        let limits = "max_upstream = 1\nmax_streams = 2\nmax_streams_per_ip = 3\n\
+            max_requests = '4/s'\nmax_requests_per_ip = '5/s'\n";
+        let api = |name: &str, limits: &str| {
+            format!(
+                "[[api]]\nname = '{name}'\nlisten_path = '/{name}'\n\
+                target_url = 'http://10.0.0.1'\n{limits}"
+            )
+        };
+        let text = api("all", limits) + &api("none", "");
+        let config = Config::parse("x", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        let words = |name: &str| -> Vec<&'static str> {
+            limits_of(&config)[name].iter().map(|cause| cause.word()).collect()
+        };
+        assert_eq!(words(""), ["server.max_connections"]);
+        assert_eq!(words("none"), ["out_of_descriptors"]);
+        let all = [
+            "api.max_requests_per_ip",
+            "api.max_requests",
+            "api.queue_timeout",
+            "api.max_streams",
+            "api.max_streams_per_ip",
+            "out_of_descriptors",
+        ];
+        assert_eq!(words("all"), all);
     }
 }
