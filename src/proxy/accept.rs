@@ -27,6 +27,7 @@ use crate::edge::listeners::Accepted;
 use crate::net::{ListenerId, Net, Ready};
 use crate::session::{Service, Session, Standing};
 use crate::slab::Key;
+use crate::telemetry::Cause;
 use crate::time::{Now, Tick};
 
 /// Whether there is room for one more handshake.
@@ -191,6 +192,11 @@ impl<N: Net> Proxy<N> {
             let max = self.shared.edge.clients_max();
             let text = format!("connection closed: server.max_connections ({max}) is reached");
             self.shared.log(log::Level::Warn, "server.max_connections", &text);
+            // Clients that get a response are counted when their exchange ends.
+            if service == Service::Apis {
+                let nobody = &self.shared.telemetry.stats.no_api;
+                nobody.count_refusal(Cause::MaxConnections, now.tick);
+            }
             conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
             return;
         }

@@ -132,3 +132,24 @@ fn idle_connections_make_way_at_a_reload() {
     world.proxy.reload(config, Budget { connections: 2 * CLIENTS - 2, ..budget }, now);
     assert_eq!(world.net().open_sockets(), 2 * CLIENTS - 2);
 }
+
+/// Some get a response that says that there is no room. The others are just closed, and also count.
+#[test]
+fn all_connections_beyond_the_limit_are_counted() {
+    const TURNED_AWAY: usize = 4;
+    let budget = Budget { clients: CLIENTS, connections: 100, refusals: 1 };
+    let mut world = world(budget);
+    for number in 0..CLIENTS + TURNED_AWAY {
+        let client = world.net().client(ListenerId(0), None).unwrap();
+        if number < CLIENTS {
+            world.net().send(client, b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        world.settle().unwrap();
+    }
+    let operator = world.net().client(ListenerId(2), None).unwrap();
+    world.net().send(operator, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let metrics = heard(&mut world, operator);
+    let name = "millstream_refusals_total{api=\"\",reason=\"server.max_connections\"}";
+    let told = metrics.lines().find(|line| line.starts_with(name));
+    assert_eq!(told, Some(format!("{name} {TURNED_AWAY}").as_str()), "{metrics}");
+}
