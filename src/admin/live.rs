@@ -31,10 +31,11 @@ const KEPT_BYTES: usize = 8 << 20;
 /// How long ticks are still made after the last viewer has left.
 const AFTERWARDS: Duration = Duration::from_secs(120);
 
-/// Maximum number of apis in a tick: the first in the configuration. The metrics have all of them.
+/// Maximum number of apis in a tick: those in trouble, then the first in the configuration. The
+/// metrics have all of them.
 const APIS_MAX: usize = 100;
 
-/// Maximum number of certificates in a tick.
+/// Maximum number of certificates in a tick: those that are not valid, and those that expire first.
 const EXPIRIES_MAX: usize = 4;
 
 /// The numbers of all apis together in a tick, by name and in order.
@@ -223,23 +224,23 @@ fn tick(id: u64, state: &LiveNow, now: Now) -> Vec<u8> {
     }
     if !expiries.is_empty() {
         json.name("expiries").begin('[');
-        for Expiry { text, is_valid } in expiries.iter().take(EXPIRIES_MAX) {
+        for Expiry { text, is_valid, .. } in most_urgent(expiries) {
             json.begin('{');
             json.name("text").string(text);
             json.name("is_valid").boolean(*is_valid);
             json.end('}');
         }
         json.end(']');
+        write_rest(&mut json, "more_expiries", expiries.len(), EXPIRIES_MAX);
     }
     for (name, number) in NUMBERS.into_iter().zip(numbers) {
         json.name(name).number(*number);
     }
     troubles.write(&mut json, &mut details, now);
     json.name("apis").begin('[');
-    for api in apis.iter().take(APIS_MAX) {
-        api.write(&mut json, &mut details, now);
-    }
+    most_troubled(apis, now.tick).for_each(|api| api.write(&mut json, &mut details, now));
     json.end(']');
+    write_rest(&mut json, "more_apis", apis.len(), APIS_MAX);
     if !workers.is_empty() {
         json.name("workers").begin('[');
         workers.iter().for_each(|worker| worker.write(&mut json));
@@ -253,6 +254,38 @@ fn tick(id: u64, state: &LiveNow, now: Now) -> Vec<u8> {
     json.end('}');
     out.push_str("\n\n");
     out.into_bytes()
+}
+
+/// Writes the number of entries that a tick has no room for, if there are any.
+fn write_rest(json: &mut Json<'_>, name: &str, count: usize, max: usize) {
+    if count > max {
+        json.name(name).number((count - max) as u64);
+    }
+}
+
+/// The certificates that fit in a tick: those that are not valid first, then by date.
+fn most_urgent(expiries: &[Expiry]) -> Vec<&Expiry> {
+    let mut out: Vec<&Expiry> = Vec::new();
+    for expiry in expiries {
+        let rank = |expiry: &Expiry| (expiry.is_valid, expiry.at);
+        let place = out.iter().take_while(|known| rank(known) <= rank(expiry)).count();
+        out.insert(place, expiry);
+    }
+    out.truncate(EXPIRIES_MAX);
+    out
+}
+
+/// The apis that fit in a tick, in the order of the configuration. Those in trouble displace
+/// others.
+fn most_troubled(apis: &[ApiNow], now: Tick) -> impl Iterator<Item = &ApiNow> {
+    let troubled = apis.iter().filter(|api| api.is_in_trouble(now)).count();
+    let mut left = APIS_MAX.saturating_sub(troubled);
+    let fits = move |api: &&ApiNow| {
+        let fits = api.is_in_trouble(now) || left > 0;
+        left -= usize::from(fits && !api.is_in_trouble(now));
+        fits
+    };
+    apis.iter().filter(fits).take(APIS_MAX)
 }
 
 #[cfg(test)]
@@ -297,10 +330,10 @@ mod tests {
             \"bytes_out\":0,\"opened\":3,\"requests\":6,\"upstreams\":0,\"idle_upstreams\":0,\
             \"targets\":1}],\"closed\":{\"client_gone\":2}}\n\n";
         assert_eq!(std::str::from_utf8(&event), Ok(want));
-        let expiry = Expiry { text: "a.pem expires".to_owned(), is_valid: true };
-        let event = tick(1, &LiveNow { expiries: vec![expiry; 9], ..live }, at(5));
+        let expiry = Expiry { text: "a.pem expires".to_owned(), is_valid: true, at: 9 };
+        let event = tick(1, &LiveNow { expiries: vec![expiry], ..live }, at(5));
         let object = "{\"text\":\"a.pem expires\",\"is_valid\":true}";
-        let want = format!("false,\"expiries\":[{}],\"connections\":2,", [object; 4].join(","));
+        let want = format!("false,\"expiries\":[{object}],\"connections\":2,");
         assert!(str::from_utf8(&event).unwrap().contains(&want), "{event:?}");
         let hello = String::from_utf8(hello(9, Some("http://x/"), &["a", "b"])).unwrap();
         assert!(hello.starts_with("event: hello\ndata: {\"version\":\"0."), "{hello}");
@@ -309,6 +342,49 @@ mod tests {
             hello.contains(rest) && hello.ends_with("],\"demo\":\"http://x/\"}\n\n"),
             "{hello}"
         );
+    }
+
+    /// Problems are not left out in favour of what is fine.
+    #[test]
+    fn a_tick_tells_the_worst_first() {
+        let count = APIS_MAX + 2;
+        let api = |n: usize| {
+            let keys = format!("name = '{n}'\nlisten_path = '/{n}'\n");
+            format!("[[api]]\n{keys}target_url = 'http://10.0.0.1'\n")
+        };
+        let config = Config::parse("x", &(0..count).map(api).collect::<String>());
+        let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+        let (mut stats, mut upstreams) = (Stats::new(), Slab::new());
+        let mut apis = Vec::new();
+        for api in &config.apis {
+            let upstream = Upstream::of(api.backend(), &mut stats, Tick::ZERO);
+            let key = upstreams.insert(upstream);
+            let state = ApiState::new(api, key, &Totals::default(), &mut stats);
+            if ["0", "101"].contains(&api.name.as_str()) {
+                state.stats.count_refusal(Cause::MaxStreams, at(5).tick);
+            }
+            apis.push(ApiNow::of(&state, &upstreams[key], None, [0; 7], at(5).tick));
+        }
+        let expiry = |text: &str, is_valid, at| Expiry { text: text.to_owned(), is_valid, at };
+        let expiries = vec![
+            expiry("later", true, 8),
+            expiry("soon", true, 7),
+            expiry("in a while", true, 9),
+            expiry("long ago", false, 1),
+            expiry("in a month", true, 10),
+            expiry("of late", false, 4),
+        ];
+        let live = LiveNow { apis, expiries, ..LiveNow::of(&stats, 0, at(5).tick) };
+        let event = String::from_utf8(tick(1, &live, at(5))).unwrap();
+        let told = |name: &str| -> Vec<&str> {
+            let parts = event.split(name).skip(1);
+            parts.map(|part| part.split('"').next().unwrap()).collect()
+        };
+        assert_eq!(told("\"text\":\""), ["long ago", "of late", "soon", "later"]);
+        assert!(event.contains("],\"more_expiries\":2,"), "{event}");
+        let names = told("{\"name\":\"");
+        assert_eq!((names.len(), names[98], names[99]), (APIS_MAX, "98", "101"));
+        assert!(event.contains("],\"more_apis\":2,"), "{event}");
     }
 
     #[test]

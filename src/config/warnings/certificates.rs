@@ -23,6 +23,8 @@ pub struct Expiry {
     pub text: String,
     /// Whether it is valid at present.
     pub is_valid: bool,
+    /// When it becomes valid, expires or has expired, in seconds since 1970.
+    pub at: u64,
 }
 
 impl Tls {
@@ -33,7 +35,8 @@ impl Tls {
             let (now, [first, last]) = (unix_ms / 1000, pair.valid());
             let what = expiry([first, last], now, to)?;
             let text = format!("{}: {file} {what}", to.key());
-            Some(Expiry { text, is_valid: (first..=last).contains(&now) })
+            let at = if now < first { first } else { last };
+            Some(Expiry { text, is_valid: (first..=last).contains(&now), at })
         };
         self.shown().filter_map(about).chain(self.overdue(unix_ms / 1000)).collect()
     }
@@ -45,7 +48,7 @@ impl Tls {
             .filter_map(move |(file, RevocationList { issuer, updates, .. })| {
                 let what = overdue(*updates, now)?;
                 let text = format!("tls.client_crl: the list of {issuer} in {file} {what}");
-                Some(Expiry { text, is_valid: now < updates[1] })
+                Some(Expiry { text, is_valid: now < updates[1], at: updates[1] })
             })
     }
 
