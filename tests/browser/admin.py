@@ -210,6 +210,7 @@ def judge(browser, url, client, tunnel, screenshot):
         browser.value("new Promise((done) => setTimeout(done, 8000))")
         browser.shoot(screenshot)
 
+    judge_lists(browser, text)
     rows = "[...document.querySelectorAll('#streams tbody tr')]"
     # A tunnel has no events, but bytes each way; it is closed.
     row = f"{rows}.find((r) => r.cells[0].textContent === 'tunnel')"
@@ -243,6 +244,32 @@ def judge(browser, url, client, tunnel, screenshot):
     assert [request["url"] for request in deletes][1:] == [f"{url}streams/{oldest}"], deletes
     assert all(request["headers"].get("X-Millstream") == "1" for request in deletes), deletes
     assert_alone(browser, url)
+
+
+def judge_lists(browser, text):
+    """What the page says of a list that it cannot get, and of one that is too long to search."""
+    browser.value("window.realFetch = fetch;"
+                  "window.fetch = () => Promise.reject(new Error('out of reach')); 0")
+    browser.wait(text % "#note" + " === 'Cannot list streams: out of reach.'")
+    browser.value("window.fetch = realFetch; 0")
+    browser.wait(text % "#note" + " === ''")
+    browser.value("""
+        window.filterBy = (text) => {
+          document.querySelector("#filter").value = text;
+          document.querySelector("#filter").dispatchEvent(new Event("input"));
+        };
+        window.fetch = async () => {
+          const s = { id: "1", kind: "answer", api: "a", client: "c", key: null, target: "/" };
+          const page = { total: 20000, streams: Array(500).fill(s), next: "1", shared: [] };
+          return new Response(JSON.stringify(page));
+        };
+        filterBy("nothing");
+    """)
+    browser.wait(text % "#range" + " === '0 match among the first 10,000 of 20,000'")
+    browser.value("window.fetch = realFetch; filterBy('echo');")
+    browser.wait(text % "#range" + " === '1 match'")
+    browser.value("filterBy('');")
+    browser.wait("document.querySelectorAll('#streams tbody tr').length === 4")
 
 
 def judge_workers(browser, url):
