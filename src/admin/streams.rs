@@ -45,8 +45,9 @@ pub struct Query {
 /// The stream after which a page starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
-    /// The stream with this id.
-    Id(u64),
+    /// The stream with this id. If it has ended, the page starts after the rank that it had at an
+    /// earlier time, if that is known.
+    Id(u64, Option<(Rank, Tick)>),
     /// A stream that had this rank at that time.
     Rank(Rank, Tick),
 }
@@ -55,29 +56,35 @@ impl Query {
     /// True exactly when the order needs more than the id of the stream after which the page
     /// starts.
     pub fn needs_rank(&self) -> bool {
-        self.order == Order::Slowest && matches!(self.after, Some(After::Id(_)))
+        self.order == Order::Slowest && matches!(self.after, Some(After::Id(..)))
     }
 
     /// The id of the stream after which the page starts, if it is given by its id.
     pub fn after_id(&self) -> Option<u64> {
         match self.after? {
-            After::Id(id) => Some(id),
+            After::Id(id, _) => Some(id),
             After::Rank(..) => None,
         }
     }
 
-    /// The same query, but the page starts after this rank at time `at`, or with the first stream
-    /// if there is no rank.
+    /// The same query, but the page starts after this rank at time `at`. If there is none, it
+    /// starts after the rank that the stream had earlier, or with the first stream if that is
+    /// unknown.
     #[must_use]
     pub fn behind(self, rank: Option<Rank>, at: Tick) -> Query {
-        Query { after: rank.map(|rank| After::Rank(rank, at)), ..self }
+        let known = match self.after {
+            Some(After::Id(_, known)) => known,
+            Some(After::Rank(..)) | None => None,
+        };
+        let found = rank.map(|rank| (rank, at)).or(known);
+        Query { after: found.map(|(rank, at)| After::Rank(rank, at)), ..self }
     }
 
     /// The time for which streams are ranked. Ranks change while streams are idle.
     pub fn ranked_at(&self, now: Tick) -> Tick {
         match self.after {
             Some(After::Rank(_, at)) => at,
-            Some(After::Id(_)) | None => self.asked_at.unwrap_or(now),
+            Some(After::Id(..)) | None => self.asked_at.unwrap_or(now),
         }
     }
 
@@ -86,7 +93,7 @@ impl Query {
         match self.after? {
             After::Rank(rank, _) => Some(rank),
             // If the order is by id, the place of a stream is known even if it has ended.
-            After::Id(id) => Some(self.order.rank(id, 0, 0)),
+            After::Id(id, _) => Some(self.order.rank(id, 0, 0)),
         }
     }
 
@@ -109,8 +116,8 @@ impl Query {
                 ("order", _) => return Err("The order is not oldest, newest or slowest."),
                 ("after", "") => query.after = None,
                 ("after", after) => {
-                    let id = id(after).ok_or("The value of after is not an id.")?;
-                    query.after = Some(After::Id(id));
+                    let place = place(after).ok_or("The value of after is not an id.")?;
+                    query.after = Some(place);
                 }
                 _ => {}
             }
@@ -126,6 +133,27 @@ pub fn id(text: &str) -> Option<u64> {
         return None;
     }
     u64::from_str_radix(text, 16).ok()
+}
+
+/// Parses the place after which a page starts: an id, or the text of [`place_of`].
+fn place(text: &str) -> Option<After> {
+    let mut numbers = text.split('-').map(|part| if part == "0" { Some(0) } else { id(part) });
+    let id = numbers.next()?.filter(|id| *id > 0)?;
+    match numbers.collect::<Option<Vec<u64>>>()?[..] {
+        [] => Some(After::Id(id, None)),
+        [pending, idle_ms, at] => {
+            let rank = Order::Slowest.rank(id, pending, idle_ms);
+            Some(After::Id(id, Some((rank, Tick::from_millis(at)))))
+        }
+        _ => None,
+    }
+}
+
+/// The place of a stream that had this rank among the slowest at that time, as text. The next page
+/// can start there even if the stream has ended.
+fn place_of(id: u64, rank: Rank, at: Tick) -> String {
+    let [pending, idle_ms, _] = rank.map(|n| u64::MAX - n);
+    format!("{id:x}-{pending:x}-{idle_ms:x}-{:x}", at.as_millis())
 }
 
 /// The rank of a stream in an order. Smaller ranks come first.
@@ -288,8 +316,8 @@ impl Page {
         self.groups.merge(other.groups);
     }
 
-    /// The page in JSON. If more streams follow, it has the id after which the next page starts. It
-    /// names workers that are `silent`, whose streams are missing.
+    /// The page in JSON. If more streams follow, it has the place after which the next page starts.
+    /// It names workers that are `silent`, whose streams are missing.
     pub fn into_text(self, silent: &[(usize, Duration)]) -> String {
         let Page { streams, groups } = self;
         let mut text = String::new();
@@ -298,9 +326,7 @@ impl Page {
         json.name("total").number(streams.total as u64);
         json.name("streams");
         streams.write(&mut json);
-        let last = streams.rows.last().filter(|_| streams.more);
-        let last = last.map(|row| Digits::hexadecimal(row.id));
-        json.name("next").string_or_null(last.as_ref().map(Digits::as_str));
+        json.name("next").string_or_null(streams.next().as_deref());
         groups.write(&mut json);
         if !silent.is_empty() {
             json.name("silent_workers").begin('[');
@@ -324,6 +350,8 @@ pub struct List {
     total: usize,
     /// True exactly when more items follow.
     more: bool,
+    /// The time of their ranks, if these change with time.
+    ranked_at: Option<Tick>,
 }
 
 #[derive(Debug)]
@@ -336,8 +364,9 @@ struct Listed {
 
 impl List {
     /// An empty list for at most `limit` of `total` items. `more` says whether others follow these.
-    pub const fn new(limit: usize, total: usize, more: bool) -> List {
-        List { limit, rows: Vec::new(), total, more }
+    /// `ranked_at` is the time of their ranks, if these change with time.
+    pub const fn new(limit: usize, total: usize, more: bool, ranked_at: Option<Tick>) -> List {
+        List { limit, rows: Vec::new(), total, more, ranked_at }
     }
 
     /// Adds an item behind those added before.
@@ -354,6 +383,15 @@ impl List {
         self.rows.extend(other.rows);
         self.rows.sort_unstable_by_key(|row| row.rank);
         self.rows.truncate(self.limit);
+    }
+
+    /// The place after which the next page starts, if there is one.
+    fn next(&self) -> Option<String> {
+        let Listed { rank, id, .. } = self.rows.last().filter(|_| self.more)?;
+        Some(match self.ranked_at {
+            Some(at) => place_of(*id, *rank, at),
+            None => format!("{id:x}"),
+        })
     }
 
     fn write(&self, json: &mut Json<'_>) {
@@ -406,12 +444,39 @@ mod tests {
         };
         check("", 50, Order::Oldest, None);
         check("order=slowest&limit=1000", 1000, Order::Slowest, None);
-        let after = Some(After::Id(0x1f));
-        check("limit=1&after=1f&order=newest&x=y&z", 1, Order::Newest, after);
+        let after = |rank| Some(After::Id(0x1f, rank));
+        check("limit=1&after=1f&order=newest&x=y&z", 1, Order::Newest, after(None));
+        let rank = Order::Slowest.rank(0x1f, 16, 0);
+        let known = after(Some((rank, Tick::from_millis(10))));
+        check("after=1f-10-0-a&order=slowest", 50, Order::Slowest, known);
+        assert_eq!(place(&place_of(0x1f, rank, Tick::from_millis(10))), known);
         check("after=", 50, Order::Oldest, None);
         for text in ["limit=0", "limit=1001", "limit=", "order=", "after=x", "after=01", "after=A"]
         {
             assert!(Query::parse(text).is_err(), "{text}");
+        }
+        for text in ["0", "-", "1-", "1-2", "1-2-3", "1-2-3-04", "1-2-3-4-5", "0-1-2-3"] {
+            assert!(Query::parse(&format!("after={text}")).is_err(), "{text}");
+        }
+    }
+
+    /// A page continues where the one before ended, even if that stream has ended.
+    #[test]
+    fn a_stream_that_has_ended_has_a_place() {
+        let (at, now) = (Tick::from_millis(10), Tick::from_millis(20));
+        let [then, later] = [16, 8].map(|pending| Order::Slowest.rank(0x1f, pending, 0));
+        let behind = |after: &str, rank| {
+            let query = Query::parse(&format!("order=slowest&after={after}")).unwrap();
+            assert!(query.needs_rank());
+            query.behind(rank, now).after
+        };
+        for (after, rank, want) in [
+            ("1f-10-0-a", Some(later), Some(After::Rank(later, now))),
+            ("1f-10-0-a", None, Some(After::Rank(then, at))),
+            ("1f", Some(later), Some(After::Rank(later, now))),
+            ("1f", None, None),
+        ] {
+            assert_eq!(behind(after, rank), want, "{after} {rank:?}");
         }
     }
 
@@ -442,7 +507,7 @@ mod tests {
     #[test]
     fn lists_of_several_loops_are_one() {
         let list = |ids: &[u64], more| {
-            let mut list = List::new(3, ids.len(), more);
+            let mut list = List::new(3, ids.len(), more, None);
             ids.iter().for_each(|id| list.add([*id, 0, 0], *id, |json| json.number(*id)));
             list
         };
@@ -482,7 +547,7 @@ mod tests {
             ends_in_ms: Some(7),
             shares: None,
         };
-        let mut streams = List::new(2, 2, true);
+        let mut streams = List::new(2, 2, true, None);
         streams.add([1, 0, 0], row.id, |json| row.write(json));
         let state = StreamState::Tunnel;
         let tunnel = Row { id: 32, state, kind: "tunnel", tls: None, key: Some("k"), ..row };
@@ -504,7 +569,10 @@ mod tests {
             \"until\":null,\"ends_in_ms\":null,\"shares\":\"21\"}],\"next\":\"20\",\
             \"shared_total\":9,\"shared\":[]}\n";
         assert_eq!(page.into_text(&[]), want);
-        let none = Page { streams: List::new(9, 0, false), groups: Groups::new(0) };
+        let mut slowest = List::new(1, 2, true, Some(Tick::from_millis(10)));
+        slowest.add(Order::Slowest.rank(31, 16, 2), 31, |json| json.number(31));
+        assert_eq!(slowest.next().as_deref(), Some("1f-10-2-a"));
+        let none = Page { streams: List::new(9, 0, false, None), groups: Groups::new(0) };
         let want = "{\"total\":0,\"streams\":[],\"next\":null,\"shared_total\":0,\"shared\":[]}\n";
         assert_eq!(none.into_text(&[]), want);
     }

@@ -23,7 +23,7 @@ use crate::admin::groups::{GROUPS_MAX, Group, GroupStream, Groups};
 use crate::admin::live::Ticks;
 use crate::admin::metrics::{Logs, MetricsNow, Process, Usage, limits_of};
 use crate::admin::parts::{Inquiry, Part};
-use crate::admin::streams::{First, List, Page, Query, Rank, Row};
+use crate::admin::streams::{First, List, Order, Page, Query, Rank, Row};
 use crate::admin::workers::{Asked, WorkerNow};
 use crate::admin::{self, Ask, ShellCommand, page};
 use crate::config::Config;
@@ -383,7 +383,8 @@ impl<N: Net> Proxy<N> {
             first.offer(rank(query, exchange, at), key.to_bits());
         }
         let (keys, total, more) = first.finish();
-        let mut list = List::new(query.limit, total, more);
+        let ranked_at = (query.order == Order::Slowest).then_some(at);
+        let mut list = List::new(query.limit, total, more, ranked_at);
         for (rank, key) in keys {
             if let Some(key) = Key::from_bits(key) {
                 self.describe(key, rank, now, &mut list);
