@@ -15,6 +15,8 @@ pub struct WorkerNow {
     pub connections: usize,
     /// The number of its open event streams.
     pub streams: u64,
+    /// The number of bytes that it holds, as counted for its share of `max_held_bytes`.
+    pub held_bytes: usize,
     /// The processor time of its thread, if the system reports it. It grows by at most one second
     /// per second.
     pub cpu: Option<Duration>,
@@ -57,6 +59,9 @@ impl WorkerNow {
         out.sample(&labels, self.connections);
         out.family("millstream_worker_streams", MetricType::Gauge, "Event streams of a worker.");
         out.sample(&labels, self.streams);
+        let help = "Bytes that a worker holds for clients, of its share of max_held_bytes.";
+        out.family("millstream_worker_held_bytes", MetricType::Gauge, help);
+        out.sample(&labels, self.held_bytes);
         if let Some(cpu) = self.cpu {
             let help = "Processor time of a worker, of which each second has one.";
             out.family("millstream_worker_cpu_seconds_total", MetricType::Counter, help);

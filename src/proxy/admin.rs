@@ -226,12 +226,13 @@ impl<N: Net> Proxy<N> {
 
     /// The status of this event loop, if there are others.
     fn worker_now(&self) -> Option<WorkerNow> {
-        let Shared { loops, number, telemetry, .. } = &self.shared;
+        let Shared { loops, number, telemetry, memory, .. } = &self.shared;
         let open = telemetry.stats.all().map(|(_, stats)| stats.open());
         let now = || WorkerNow {
             number: number + 1,
             connections: self.connections(),
             streams: open.sum(),
+            held_bytes: memory.buffers.held_bytes(),
             cpu: self.admin.cpu.and_then(|cpu| cpu()),
             silent_for: None,
         };
