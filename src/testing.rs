@@ -16,6 +16,7 @@ pub mod toy;
 pub mod world;
 
 pub use crate::access::Form;
+pub use crate::admin::metrics::{CHECK_RESULTS, CONFINED, CONNECTION_STATES};
 pub use crate::config::{
     Api, Certificate, Clients, Compression, Demo, Drain, Failed, Health, KeysText, ListenAddr,
     OnOutage, Readers, Redirect, Resume, RetryOn, Server, StreamKind, Streams, Tls, TlsVersion,
@@ -33,6 +34,8 @@ pub use crate::proxy::Portions;
 pub use crate::shell::service::Inherited;
 pub use crate::shell::sys::listen;
 pub use crate::sse::naive;
-pub use crate::telemetry::{Cause, Failure, Handshake, Outcome, ProxyHeader};
+pub use crate::telemetry::{
+    Answered, Asked, Cause, Failure, Handshake, Outcome, ProxyHeader, Veto,
+};
 pub use crate::time::Tick;
 pub use crate::work::take as work_done;

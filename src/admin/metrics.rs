@@ -9,7 +9,11 @@ use crate::config::StreamKind;
 use crate::metrics::{Counter, Exposition, Histogram, MetricType};
 use crate::telemetry::{ApiStats, Cause, KeyStats, LastingStats, Outcome, Stats};
 use health::Targets;
+#[cfg(feature = "sim")]
+pub use process::CONFINED;
 pub use process::{Logs, Process, Usage, limits_of};
+#[cfg(feature = "sim")]
+pub use targets::{CHECK_RESULTS, CONNECTION_STATES};
 
 /// Selects a counter of an api.
 type Of = fn(&ApiStats) -> &Counter;

@@ -25,10 +25,11 @@ pub enum Answered {
 }
 
 impl Asked {
-    const ALL: [Asked; 2] = [Asked::Request, Asked::Open];
+    /// All of them.
+    pub const ALL: [Asked; 2] = [Asked::Request, Asked::Open];
 
     /// The word in metrics.
-    const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Asked::Request => "request",
             Asked::Open => "recheck",
@@ -37,11 +38,12 @@ impl Asked {
 }
 
 impl Answered {
-    const ALL: [Answered; 4] =
+    /// All of them.
+    pub const ALL: [Answered; 4] =
         [Answered::LetIn, Answered::Cached, Answered::Refused, Answered::Failed];
 
     /// The word in metrics.
-    const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Answered::LetIn => "let_in",
             Answered::Cached => "cached",

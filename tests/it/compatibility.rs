@@ -6,7 +6,10 @@
 
 use crate::golden;
 use crate::manual::{keys_of_file, keys_of_key_file};
-use millstream::testing::{Cause, Failure, Handshake, Outcome};
+use millstream::testing::{
+    Answered, Asked, CHECK_RESULTS, CONFINED, CONNECTION_STATES, Cause, Failure, Handshake, Outcome,
+    ProxyHeader, Veto,
+};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -58,6 +61,13 @@ fn words() -> Names {
     words.extend(Cause::ALL.map(Cause::word).map(of("reason")));
     words.extend(Failure::ALL.map(Failure::word).map(of("failure")));
     words.extend(Handshake::ALL.map(Handshake::word).map(of("handshake")));
+    words.extend(Veto::ALL.map(Veto::word).map(of("veto")));
+    words.extend(ProxyHeader::ALL.map(ProxyHeader::word).map(of("proxy_header")));
+    words.extend(Asked::ALL.map(Asked::word).map(of("asked")));
+    words.extend(Answered::ALL.map(Answered::word).map(of("answered")));
+    words.extend(CONNECTION_STATES.map(of("connection")));
+    words.extend(CHECK_RESULTS.map(of("check")));
+    words.extend(CONFINED.map(of("confined")));
     let manual = include_str!("../../doc/millstream.1");
     let (_, section) = manual.split_once("\n.Ss Streams\n").unwrap();
     let (section, _) = section.split_once("\n.Ss ").unwrap();

@@ -11,6 +11,9 @@ use crate::time::{Now, millis};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The labels of what a sandbox confines.
+pub const CONFINED: [&str; 2] = ["files", "calls"];
+
 /// What the process has used, according to the operating system.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
@@ -133,8 +136,9 @@ fn of_sandbox(out: &mut Exposition, sandbox: Option<(Confined, u64)>) {
     let (Some((confined, refused)), one) = (sandbox, Merge::Largest) else { return };
     let help = "Whether the system confines this of the process, which has asked for a sandbox.";
     out.family_of(one, "millstream_sandboxed", MetricType::Gauge, help);
-    out.sample(&[("what", "files")], confined.files);
-    out.sample(&[("what", "calls")], confined.calls);
+    for (what, is_confined) in CONFINED.into_iter().zip([confined.files, confined.calls]) {
+        out.sample(&[("what", what)], is_confined);
+    }
     let help = "Files and sockets that were named and are outside of the sandbox.";
     out.family_of(one, "millstream_sandbox_refused_total", MetricType::Counter, help);
     out.sample(&[], refused);

@@ -6,6 +6,12 @@ use crate::metrics::{Exposition, Merge, MetricType};
 use crate::pool::Endpoint;
 use crate::telemetry::Stats;
 
+/// The states of connections to a target, in metrics.
+pub const CONNECTION_STATES: [&str; 2] = ["in_use", "idle"];
+
+/// The results of checks of a target, in metrics and in the order in which they are counted.
+pub const CHECK_RESULTS: [&str; 2] = ["failed", "passed"];
+
 /// Writes the metrics of targets.
 pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
     of_connections(out, stats, process);
@@ -23,14 +29,14 @@ fn of_connections(out: &mut Exposition, stats: &Stats, process: &Process<'_>) {
         for endpoint in process.endpoints(api) {
             let (in_use, open) = (endpoint.in_use() as u64, endpoint.open() as u64);
             let target = endpoint.target.to_string();
-            for (state, count) in [("in_use", in_use), ("idle", open - in_use)] {
+            for (state, count) in CONNECTION_STATES.into_iter().zip([in_use, open - in_use]) {
                 out.sample(&[("api", api), ("target", &target), ("state", state)], count);
             }
             others = others.saturating_sub(open);
         }
         // The rest are connections to targets that a reload has removed.
         if others > 0 {
-            out.sample(&[("api", api), ("target", ""), ("state", "in_use")], others);
+            out.sample(&[("api", api), ("target", ""), ("state", CONNECTION_STATES[0])], others);
         }
     }
     let help = "Requests and event streams that wait for an upstream connection.";
@@ -113,7 +119,7 @@ fn of_health(out: &mut Exposition, process: &Process<'_>) {
     out.family("millstream_upstream_health_checks_total", MetricType::Counter, help);
     for (api, endpoint) in each().filter(|(_, endpoint)| endpoint.is_checked()) {
         let target = endpoint.target.to_string();
-        for (result, count) in ["failed", "passed"].into_iter().zip(&endpoint.stats.checks) {
+        for (result, count) in CHECK_RESULTS.into_iter().zip(&endpoint.stats.checks) {
             let labels = [("api", api), ("target", &target), ("result", result)];
             out.sample(&labels, count.get());
         }
