@@ -134,6 +134,41 @@ fn what_stands_behind_a_front_is_right() {
     assert_eq!([config.warnings(None, 1), config.remarks()].concat(), [""; 0]);
 }
 
+/// Each front removes or sets the fields that the manual lists for `trusted_proxies`, because
+/// millstream forwards them from a trusted proxy.
+#[test]
+fn fronts_remove_what_only_a_proxy_may_send() {
+    const MANUAL: &str = include_str!("../../doc/millstream.toml.5");
+    let (_, list) = MANUAL.split_once(".Po Li X-Forwarded-*").unwrap();
+    let (list, _) = list.split_once("\n.Pc").unwrap();
+    let listed = list.split_whitespace().filter(|word| word.len() > ".Li".len());
+    let fields: Vec<String> = ["X-Forwarded-*"].into_iter().chain(listed).map(plain).collect();
+    assert_eq!(fields.len(), 9, "{fields:?}");
+    let files = ["Caddyfile", "envoy.yaml", "haproxy.cfg", "nginx.conf", "traefik-dynamic.yml"];
+    for file in files {
+        let text = fs::read_to_string(root().join("conf/front").join(file)).unwrap();
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let lines: Vec<String> = lines.map(plain).collect();
+        let mut words = Vec::new();
+        for line in &lines {
+            let split = line.split(|c: char| !c.is_alphanumeric() && c != '-');
+            words.extend(split.map(|word| word.trim_start_matches('-')));
+        }
+        for field in &fields {
+            let found = match field.strip_suffix('*') {
+                Some(start) => words.iter().any(|word| word.starts_with(start)),
+                None => words.contains(&field.as_str()),
+            };
+            assert!(found, "{file}: {field}");
+        }
+    }
+}
+
+/// The name of a field, or a regular expression for it, in lower case with hyphens.
+fn plain(text: &str) -> String {
+    text.to_lowercase().replace(['.', '_'], "-")
+}
+
 /// The configurations for Kubernetes and Compose. `make kubernetes` tests everything around them.
 #[test]
 fn what_is_mounted_is_right() {
