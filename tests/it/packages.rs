@@ -5,6 +5,7 @@ use crate::tidy::files_below;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,9 +13,13 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+fn folder_of(test: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(test)
+}
+
 /// An empty folder for a test.
 fn folder(test: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let folder = folder_of(test);
     // It exists if the test has run before.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
@@ -207,10 +212,10 @@ fn workflows_only_call_what_anybody_can_call() {
     let mut commands = 0;
     for file in files_below(&root().join(".github/workflows")) {
         let text = fs::read_to_string(&file).unwrap();
+        let known = [".ci/run", "make dist", "packaging/release --no-record version"];
         for command in text.lines().filter_map(|line| line.split_once("run: ").map(|(_, c)| c)) {
             commands += 1;
-            let known = [".ci/run", "make dist"].contains(&command);
-            assert!(known, "{}: {command}", file.display());
+            assert!(known.contains(&command), "{}: {command}", file.display());
         }
         for action in text.lines().filter_map(|line| line.split_once("uses: ").map(|(_, a)| a)) {
             let named = action.split_once('@').expect("what it contains").1;
@@ -221,4 +226,108 @@ fn workflows_only_call_what_anybody_can_call() {
         }
     }
     assert!(commands > 1, "{commands}");
+}
+
+/// Third parties' code is compiled and run by jobs that can write nothing and sign nothing, and
+/// that find no token of the forge in the checkout.
+#[test]
+fn workflows_run_nothing_with_rights() {
+    let mut with_rights = 0;
+    for file in files_below(&root().join(".github/workflows")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let (head, jobs) = text.split_once("\njobs:\n").unwrap();
+        assert!(head.contains("permissions:\n  contents: read\n"), "{}", file.display());
+        let starts = |line: &str| line.starts_with("  ") && line.as_bytes()[2].is_ascii_lowercase();
+        let lines: Vec<&str> = jobs.lines().filter(|line| !line.trim().is_empty()).collect();
+        for job in lines.chunk_by(|_, next| !starts(next)) {
+            let has = |word: &str| job.iter().any(|line| line.contains(word));
+            if has(": write") {
+                with_rights += 1;
+                assert!(!has(" run: ") && !has("actions/checkout@"), "{}", file.display());
+            }
+            let kept = has("actions/checkout@") && !has("persist-credentials: false");
+            assert!(!kept, "{}: the checkout keeps the token", file.display());
+            let lenient = has("run: .ci/run") && !has("SKIP_NOTHING: 1");
+            assert!(!lenient, "{}: it may skip checks", file.display());
+        }
+    }
+    assert_eq!(with_rights, 1, "the job that releases");
+}
+
+/// A copy of a script in a folder of its own, where it finds these programs first: lines of `sh`.
+fn copy_of(script: &str, test: &str, programs: &[(&str, &str)]) -> Command {
+    let to = folder(test);
+    let write = |name: &str, text: &[u8]| {
+        let file = to.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    for name in [script, "Cargo.toml", "CHANGELOG.md"] {
+        write(name, &fs::read(root().join(name)).unwrap());
+    }
+    for (name, line) in programs {
+        write(name, format!("#!/bin/sh\n{line}\n").as_bytes());
+    }
+    let path = format!("{}:{}", to.join("bin").display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.arg(to.join(script)).env("PATH", path);
+    command.env_remove("SKIP_NOTHING").env_remove("GITHUB_REF_TYPE");
+    command
+}
+
+/// Runs a command: whether it has succeeded, and its standard output.
+fn outcome(command: &mut Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// A part that could not run has not passed.
+#[test]
+fn a_release_records_what_did_not_run() {
+    for (status, want) in [(0, "passed, "), (77, "skipped\n"), (1, "FAILED, ")] {
+        let exit = format!("exit {status}");
+        for part in ["evening", "kubernetes", "watch"] {
+            let runner = format!("tests/{part}/run");
+            let programs = [("bin/make", "exit 0"), ("bin/git", "echo abc"), (&*runner, &*exit)];
+            let mut command = copy_of("packaging/release", "release", &programs);
+            let (passed, said) = outcome(command.args(["--no-record", part]));
+            let row = format!("{part}: make build, {runner}: {want}");
+            assert!(said.contains(&row), "{row}\n{said}");
+            assert_eq!(passed, status != 1, "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_release_has_the_tag_of_its_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let own = format!("v{version}");
+    for (tag, is_its) in [(own.as_str(), true), (version, false), ("v9.9.9", false)] {
+        let mut command = copy_of("packaging/release", "tag", &[("bin/git", "echo abc")]);
+        command.env("GITHUB_REF_TYPE", "tag").env("GITHUB_REF_NAME", tag);
+        let (_, said) = outcome(command.args(["--no-record", "version"]));
+        assert!(said.contains("version: changelog, "), "{said}");
+        let wrong = format!("the tag is {tag}, not {own}\n");
+        assert_eq!(said.contains(&wrong), !is_its, "{said}");
+    }
+}
+
+/// A machine without a network skips what it cannot do. One that can do everything has to.
+#[test]
+fn ci_skips_only_what_cannot_be_done() {
+    let programs = [
+        ("bin/make", "echo \"skipped: no network for $1\""),
+        ("bin/id", "echo 1000"),
+        ("bin/sudo", "echo \"$@\" >> \"${0%/bin/sudo}/log\""),
+        ("bin/apt-get", "exit 1"),
+        ("bin/rustup", "exit 1"),
+    ];
+    let mut command = copy_of(".ci/run", "ci", &programs);
+    let (passed, said) = outcome(&mut command);
+    assert!(passed && said.contains("skipped: no network for msrv\n"), "{said}");
+    let (passed, said) = outcome(command.env("SKIP_NOTHING", "1"));
+    assert!(!passed && said.contains("skipped: no network for races\n"), "{said}");
+    let asked = fs::read_to_string(folder_of("ci").join("log")).unwrap();
+    assert!(asked.starts_with("-n apt-get update\n-n apt-get install -y gcc-"), "{asked}");
 }
