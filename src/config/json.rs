@@ -1,7 +1,8 @@
 //! Errors for a JSON file in place of a TOML file: Tyk's files are JSON.
 
 use super::error::{ConfigErrors, Location};
-use super::unknown::{NOTHING, Schema};
+use super::unknown::{Hints, NOTHING, Schema, TYK_OAS};
+use std::ops::Range;
 
 /// True exactly when a text that is not TOML begins like JSON.
 pub(super) fn is_json(text: &str) -> bool {
@@ -22,10 +23,14 @@ pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> Conf
     errors.add(location(at, ""), format!("not TOML: {what}"));
     let mut seen: Vec<&str> = Vec::new();
     let mut left_out = 0;
-    for (at, key) in keys(text) {
+    let (part, hints): (_, &Hints) = match extension(text) {
+        Some(part) => (part, TYK_OAS),
+        None => (0..text.len(), &[]),
+    };
+    for (at, key) in keys(text).filter(|(at, _)| part.contains(at)) {
         if at >= left_out
             && !seen.contains(&key)
-            && let Some(what) = schema.in_place_of_tyks(key)
+            && let Some(what) = schema.in_place_of_tyks(key, hints)
         {
             // What is below it has no equivalent either.
             if what == NOTHING {
@@ -38,19 +43,29 @@ pub(super) fn refuse(name: &str, text: &str, at: usize, schema: &Schema) -> Conf
     errors
 }
 
-/// The offset behind the value of the name at `at` if that is an object, or else behind the name.
+/// The name of what Tyk adds to an OpenAPI document. The rest of it describes the service.
+const EXTENSION: &str = "x-tyk-api-gateway";
+
+/// The range of that extension in an OAS definition.
+fn extension(text: &str) -> Option<Range<usize>> {
+    let (at, _) = keys(text).find(|(_, key)| *key == EXTENSION)?;
+    Some(at + 1..end_of_value(text, at))
+}
+
+/// The offset behind the value of the name at `at` if that is an object or a list, or else behind
+/// the name.
 fn end_of_value(text: &str, at: usize) -> usize {
     let end_of_name = at + 1 + end_of_string(&text[at + 1..]).unwrap_or(0);
     let (mut depth, mut i) = (0, end_of_name + 1);
     while let Some(byte) = text.as_bytes().get(i) {
         match byte {
             b'"' => i += 1 + end_of_string(&text[i + 1..]).unwrap_or(0),
-            b'{' => depth += 1,
-            b'}' => depth -= 1,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
             _ => {}
         }
         i += 1;
-        if depth <= 0 && matches!(byte, b',' | b'}') {
+        if depth <= 0 && matches!(byte, b',' | b'}' | b']') {
             break;
         }
     }
@@ -70,7 +85,7 @@ fn end_of_string(inside: &str) -> Option<usize> {
 /// Which of Tyk's files a JSON text is, if any, judging by keys that other programs hardly use.
 fn is_from_tyk(text: &str) -> Option<&'static str> {
     const GATEWAY: [&str; 3] = ["http_server_options", "node_secret", "app_path"];
-    const DEFINITION: [&str; 3] = ["listen_path", "use_keyless", "x-tyk-api-gateway"];
+    const DEFINITION: [&str; 3] = ["listen_path", "use_keyless", EXTENSION];
     let has = |marks: [&str; 3]| keys(text).any(|(_, key)| marks.contains(&key));
     if has(GATEWAY) {
         Some("the configuration of a Tyk gateway")
@@ -109,6 +124,20 @@ mod tests {
         check("{\"a\": \"b\\\":\", \"c\\\\\": {\"ä\":2}", &[(1, "a"), (14, "c\\\\"), (22, "ä")]);
         check("{\"a\": \"b", &[(1, "a")]);
         check("\"", &[]);
+    }
+
+    #[test]
+    fn values_end() {
+        let check = |text: &str, want: &str| {
+            let end = end_of_value(text, text.find('"').unwrap());
+            assert_eq!(&text[..end], want);
+        };
+        check(r#"{"a": 1, "b": 2}"#, r#"{"a": 1,"#);
+        check(r#"{"a": "}", "b": 2}"#, r#"{"a": "}","#);
+        check(r#"{"a": {"b": {}, "c": [1]}, "d": 2}"#, r#"{"a": {"b": {}, "c": [1]}"#);
+        check(r#"{"a": [{"b": 1}, {"c": 2}], "d": 2}"#, r#"{"a": [{"b": 1}, {"c": 2}]"#);
+        check(r#"{"a": 1}"#, r#"{"a": 1}"#);
+        check(r#"{"a": {"#, r#"{"a": {"#);
     }
 
     #[test]

@@ -112,6 +112,52 @@ pub(super) const TYK: &Hints = &[
     (&["session_lifetime", "tags", "enable_context_vars"], LEFT_OUT),
 ];
 
+/// Keys of what Tyk adds to OpenAPI documents, in lower case. [`TYK`] has those that are the same
+/// in other definitions.
+pub(super) const TYK_OAS: &Hints = &[
+    (
+        &["server"],
+        Say("write listen_path, strip_listen_path, host and active in [[api]] itself"),
+    ),
+    (&["upstream"], Say("write target_url and preserve_host_header in [[api]] itself")),
+    (&["listenpath"], Key("api.listen_path")),
+    (&["strip"], Key("api.strip_listen_path")),
+    (&["url"], Key("api.target_url")),
+    (&["loadbalancing", "targets", "servicediscovery"], TARGETS),
+    (&["preservehostheader"], Key("api.preserve_host_header")),
+    (&["id", "dbid", "orgid"], Say("leave it out: an api is known by its name")),
+    (&["customdomain"], Key("api.host")),
+    (&["authentication", "securityschemes", "jwt", "oidc", "oauth", "hmac", "basic"], AUTH),
+    (&["header"], Key("api.auth.header")),
+    (&["query"], Key("api.auth.query")),
+    (&["cookie"], Key("api.auth.cookie")),
+    (
+        &["stripauthorizationdata"],
+        Say("leave it out: a key goes upstream only with forward in [api.auth]"),
+    ),
+    (&["clientcertificates"], Key("tls.client_ca")),
+    (&["mutualtls"], IDENTITY),
+    (&["insecureskipverify"], Key("api.upstream_tls.insecure_skip_verify")),
+    (&["ipaccesscontrol"], Say("write allow and deny in [[api]]")),
+    (&["block"], Key("api.deny")),
+    (&["allowedorigins"], ORIGINS),
+    (&["allowedmethods"], Key("api.cors.methods")),
+    (&["allowedheaders"], Key("api.cors.headers")),
+    (&["exposedheaders"], Key("api.cors.expose")),
+    (&["allowcredentials"], Key("api.cors.credentials")),
+    (&["maxage"], Key("api.cors.max_age")),
+    (&["optionspassthrough"], Say("leave out [api.cors]: then preflights go upstream")),
+    (&["transformrequestheaders"], Say("write set and remove in [api.request_headers]")),
+    (&["transformresponseheaders"], Say("write set and remove in [api.response_headers]")),
+    (&["requestsizelimit"], Key("api.max_body_bytes")),
+    (&["ratelimit"], RATES),
+    (&["uptimetests"], Key("api.health_path")),
+    (&["cache"], NO_CACHE),
+    (&["port"], LISTEN),
+    (&["versioning", "operations", "pluginconfig", "gatewaytags", "eventhandlers"], LEFT_OUT),
+    (&["contextvariables", "trafficlogs", "detailedactivitylogs", "detailedtracing"], LEFT_OUT),
+];
+
 /// Wrong keys that people write in a key file.
 pub(super) const OF_KEYS: &Hints = &[(
     &["key", "secret", "token", "value", "hash", "api_key", "password"],
@@ -288,8 +334,9 @@ impl Schema {
     }
 
     /// Suggests what to write instead of a key of one of Tyk's files, if it has a counterpart.
-    pub(super) fn in_place_of_tyks(&self, key: &str) -> Option<String> {
-        self.elsewhere(&as_written_here(key), &[self.tyk])
+    /// `of_file` are the hints for this kind of file.
+    pub(super) fn in_place_of_tyks(&self, key: &str, of_file: &Hints) -> Option<String> {
+        self.elsewhere(&as_written_here(key), &[of_file, self.tyk])
     }
 
     /// Suggests what to write instead of a key that has a meaning elsewhere, but not in this table.
@@ -369,6 +416,8 @@ fn edits(a: &[u8], b: &[u8]) -> usize {
 mod tests {
     use super::super::file;
     use super::*;
+    use std::fs;
+    use std::path::Path;
 
     /// The definition, which takes exponential time.
     fn edits_by_definition(a: &[u8], b: &[u8]) -> usize {
@@ -419,9 +468,8 @@ mod tests {
     #[test]
     fn what_is_named_is_there() {
         let Schema { tables, .. } = file::schema();
-        for (words, meant) in [TYK, OTHERS].into_iter().flatten() {
+        for (words, _) in [TYK, OTHERS].into_iter().flatten() {
             for word in *words {
-                assert_eq!(*word, as_written_here(word));
                 let home = tables.iter().find(|table| table.keys.contains(word));
                 let ours = match *word {
                     "url" | "timeout" => "api.auth",
@@ -432,11 +480,67 @@ mod tests {
                 let is_both = home.is_some_and(|home| home.header == ours);
                 assert!(home.is_none() || is_both, "{word} is a key: {home:?}");
             }
+        }
+        for (words, meant) in [TYK, TYK_OAS, OTHERS].into_iter().flatten() {
+            assert!(words.iter().all(|word| *word == as_written_here(word)), "{words:?}");
             if let Key(path) = meant {
                 let (header, key) = path.rsplit_once('.').unwrap();
                 let is_there = |table: &Known| table.header == header && table.keys.contains(&key);
                 assert!(tables.iter().any(is_there), "{path}");
             }
         }
+    }
+
+    /// The pages about other programs name the same keys as these hints. `OTHERWISE` lists words
+    /// that mean something else in one program.
+    #[test]
+    fn pages_name_the_same_keys() {
+        const OTHERWISE: [(&str, &str); 4] = [
+            ("ingress-nginx", "use_proxy_protocol"),
+            ("ingress-nginx", "keep_alive"),
+            ("traefik", "server_name"),
+            ("traefik", "ping"),
+        ];
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/from");
+        let mut compared = 0;
+        for page in ["caddy", "haproxy", "ingress-nginx", "nginx", "traefik", "tyk"] {
+            let hints: [&Hints; 2] = if page == "tyk" { [TYK, TYK_OAS] } else { [OTHERS, &[]] };
+            let text = fs::read_to_string(folder.join(format!("{page}.md"))).unwrap();
+            for row in text.lines().filter_map(|line| line.strip_prefix("| ")) {
+                let (theirs, ours) = row.rsplit_once(" | ").unwrap();
+                let ours = ours.split('`').skip(1).step_by(2);
+                let is_between = |c: char| !c.is_ascii_lowercase() && c != '_';
+                let named: Vec<&str> = ours.flat_map(|code| code.split(is_between)).collect();
+                for code in theirs.split('`').skip(1).step_by(2) {
+                    let code = code.rsplit('.').next().unwrap();
+                    let words = [in_snake_case(code), as_written_here(code)];
+                    let mut all = hints.into_iter().flatten();
+                    let hint = all.find(|(known, _)| {
+                        words.iter().any(|word| known.contains(&word.as_str()))
+                    });
+                    let Some((known, Key(path))) = hint else { continue };
+                    if OTHERWISE.iter().any(|(of, word)| *of == page && known.contains(word)) {
+                        continue;
+                    }
+                    compared += 1;
+                    let key = path.rsplit('.').next().unwrap();
+                    assert!(named.contains(&key), "{page}.md does not name {path} in {row}");
+                }
+            }
+        }
+        assert!(compared > 50, "{compared}");
+    }
+
+    /// `passHostHeader` as `pass_host_header`.
+    fn in_snake_case(word: &str) -> String {
+        let (mut snake, mut before) = (String::new(), ' ');
+        for c in word.chars() {
+            if c.is_ascii_uppercase() && before.is_ascii_lowercase() {
+                snake.push('_');
+            }
+            snake.push(c);
+            before = c;
+        }
+        as_written_here(&snake)
     }
 }

@@ -2,6 +2,52 @@
 
 use super::errors;
 
+/// In an OAS definition, only the keys of Tyk's own extension get hints.
+#[test]
+fn oas_definitions_are_told_what_to_write() {
+    let json = r#"{
+  "openapi": "3.0.3",
+  "info": { "title": "E" },
+  "servers": [{ "url": "http://gateway/sse" }],
+  "x-tyk-api-gateway": {
+    "info": { "name": "E", "state": { "active": true } },
+    "server": {
+      "listenPath": { "value": "/sse", "strip": true },
+      "authentication": { "securitySchemes": { "token": { "query": { "name": "key" } } } }
+    },
+    "middleware": {
+      "global": { "cors": { "allowedHeaders": ["X-A"] } },
+      "operations": { "a": { "allow": { "enabled": true } } }
+    },
+    "upstream": { "url": "http://h:8000" }
+  },
+  "tags": [{ "name": "E", "cookie": "" }]
+}
+"#;
+    let said = errors(json);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].contains("this is an API definition of Tyk; docs/from/tyk.md"), "{said}");
+    let wanted = [
+        "6:15: name: it belongs to [[api]]",
+        "6:39: active: it belongs to [[api]]",
+        "7:5: server: write listen_path, strip_listen_path, host and active in [[api]] itself",
+        "8:7: listenPath: write listen_path in [[api]]",
+        "8:40: strip: write strip_listen_path in [[api]]",
+        "9:7: authentication: ",
+        "9:27: securitySchemes: ",
+        "9:59: query: write query in [api.auth]",
+        "12:19: cors: this is a separate table; write [api.cors]",
+        "12:29: allowedHeaders: write headers in [api.cors]",
+        "13:7: operations: there is no equivalent; leave it out",
+        "15:5: upstream: write target_url and preserve_host_header in [[api]] itself",
+        "15:19: url: write target_url in [[api]]",
+    ];
+    assert_eq!(lines.len() - 1, wanted.len(), "{said}");
+    for (line, want) in lines[1..].iter().zip(wanted) {
+        assert!(line.starts_with(&format!("x.toml:{want}")), "{want}\n{said}");
+    }
+}
+
 /// The error for a Tyk file names the corresponding keys.
 #[test]
 fn json_is_told_what_to_write() {
