@@ -1,5 +1,8 @@
+{{- /* With "-probes" it is the name of a Service, which has at most 63 characters. */ -}}
 {{- define "millstream.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end -}}
+{{- $name := .Release.Name }}
+{{- if not (contains .Chart.Name $name) }}{{ $name = printf "%s-%s" $name .Chart.Name }}{{ end }}
+{{- $name | trunc 56 }}
 {{- end }}
 
 {{- define "millstream.selector" -}}
