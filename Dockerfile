@@ -15,14 +15,24 @@
 # Alpine's target is musl, so the binary is static, on x86-64 and on ARM.
 FROM rust:1-alpine AS build
 # A C compiler for the ciphers, and the certificate authorities for the image.
-RUN apk add --no-cache ca-certificates gcc musl-dev
+RUN apk add --no-cache ca-certificates gcc musl-dev python3
 WORKDIR /build
 COPY . .
 RUN cargo build --release --locked
+# The licences of everything in the image.
+RUN target=$(rustc -vV | sed -n 's/^host: //p') && \
+    cargo fetch --locked --target "$target" && \
+    cp -r packaging/licences licences && \
+    cp LICENSE licences/millstream && \
+    packaging/notices "$target" > licences/crates && \
+    cp "$(rustc --print sysroot)/share/doc/rust/COPYRIGHT-library.html" licences/rust-library.html && \
+    gzip licences/crates licences/rust-library.html
 
 FROM scratch
 COPY --from=build /build/target/release/millstream /millstream
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /build/licences /licences
+LABEL org.opencontainers.image.licenses="MIT AND Apache-2.0 AND BSD-3-Clause AND ISC AND MPL-2.0"
 USER 65534:65534
 EXPOSE 8080
 STOPSIGNAL SIGTERM

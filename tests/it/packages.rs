@@ -151,6 +151,52 @@ fn the_image_is_that_of_the_dockerfile() {
     assert!(config.contains("\"variant\":\"v8\""));
 }
 
+/// The image contains the licences of the program, of its crates and of the CA certificates.
+#[test]
+fn images_have_licences() {
+    let (out, unpacked) = (folder("image-licences"), folder("image-licences-unpacked"));
+    write_images(&out);
+    run("tar", &["-xf", &archive(&out, "image-amd64"), "-C", unpacked.to_str().unwrap()]);
+    let blobs = files_below(&unpacked.join("blobs"));
+    let is_packed = |file: &&PathBuf| fs::read(file).unwrap().starts_with(b"\x1f\x8b");
+    let layer = blobs.iter().find(is_packed).unwrap().to_str().unwrap();
+    let names = String::from_utf8(run("tar", &["-tzf", layer])).unwrap();
+    for name in ["licences/millstream", "licences/mozilla-issuers"] {
+        assert!(names.lines().any(|line| line == name), "{name}: {names}");
+    }
+
+    let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();
+    assert!(dockerfile.contains("\nCOPY --from=build /build/licences /licences\n"));
+    let context = fs::read_to_string(root().join(".dockerignore")).unwrap();
+    for name in ["LICENSE", "packaging/licences", "packaging/notices"] {
+        let is_there = context.lines().any(|line| line.strip_prefix('!') == Some(name));
+        assert!(dockerfile.contains(name) && is_there && root().join(name).exists(), "{name}");
+    }
+
+    let (_, label) = dockerfile.split_once("LABEL org.opencontainers.image.licenses=\"").unwrap();
+    let (label, _) = label.split_once('"').unwrap();
+    let config = format!("\"org.opencontainers.image.licenses\":\"{label}\"");
+    let mut texts = blobs.iter().filter_map(|file| fs::read_to_string(file).ok());
+    assert!(texts.any(|text| text.contains(&config)), "{config}");
+    let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
+    let allowed = deny.lines().find_map(|line| line.strip_prefix("allow = [")).unwrap();
+    let allowed = allowed.split('"').skip(1).step_by(2).chain(["MPL-2.0"]);
+    let said: BTreeSet<&str> = label.split(" AND ").collect();
+    assert_eq!(said, allowed.collect::<BTreeSet<&str>>());
+}
+
+/// Code that a crate has copied from elsewhere has its licence in a subfolder.
+#[test]
+fn notices_have_licences_of_parts() {
+    let said = String::from_utf8(run("rustc", &["-vV"])).unwrap();
+    let host = said.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let notices = String::from_utf8(run("packaging/notices", &[host])).unwrap();
+    assert!(notices.lines().any(|line| line.starts_with("ring v")), "{notices}");
+    for part in ["third_party/fiat/LICENSE:", "src/polyfill/once_cell/LICENSE-MIT:"] {
+        assert!(notices.lines().any(|line| line == part), "{part}");
+    }
+}
+
 fn archive(out: &Path, kind: &str) -> String {
     out.join(format!("millstream-1.2.3-{kind}.tar")).to_str().unwrap().to_owned()
 }
@@ -228,8 +274,8 @@ fn workflows_only_call_what_anybody_can_call() {
     assert!(commands > 1, "{commands}");
 }
 
-/// Third parties' code is compiled and run by jobs that can write nothing and sign nothing, and
-/// that find no token of the forge in the checkout.
+/// Jobs that compile or run third-party code have no write permissions, and no token in their
+/// checkout.
 #[test]
 fn workflows_run_nothing_with_rights() {
     let mut with_rights = 0;
@@ -254,7 +300,8 @@ fn workflows_run_nothing_with_rights() {
     assert_eq!(with_rights, 1, "the job that releases");
 }
 
-/// A copy of a script in a folder of its own, where it finds these programs first: lines of `sh`.
+/// Copies a script to a folder of its own. The `PATH` there begins with these programs, each a line
+/// of `sh`.
 fn copy_of(script: &str, test: &str, programs: &[(&str, &str)]) -> Command {
     let to = folder(test);
     let write = |name: &str, text: &[u8]| {
@@ -276,13 +323,13 @@ fn copy_of(script: &str, test: &str, programs: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Runs a command: whether it has succeeded, and its standard output.
+/// Runs a command. Returns whether it succeeded, and its standard output.
 fn outcome(command: &mut Command) -> (bool, String) {
     let output = command.output().unwrap();
     (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
 
-/// A part that could not run has not passed.
+/// A part that could not run is not recorded as passed.
 #[test]
 fn a_release_records_what_did_not_run() {
     for (status, want) in [(0, "passed, "), (77, "skipped\n"), (1, "FAILED, ")] {
@@ -313,7 +360,7 @@ fn a_release_has_the_tag_of_its_version() {
     }
 }
 
-/// A machine without a network skips what it cannot do. One that can do everything has to.
+/// Without a network, the checks that need one are skipped. `SKIP_NOTHING` makes that an error.
 #[test]
 fn ci_skips_only_what_cannot_be_done() {
     let programs = [
