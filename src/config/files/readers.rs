@@ -43,7 +43,7 @@ impl Readers {
         (self == Readers::AllOfMount).then(|| {
             format!(
                 "{file}: everybody who sees this mount can read it; if that includes others than \
-                this process, mount it with mode 0440"
+                this process, mount it with mode 0440 and a group of this process"
             )
         })
     }
