@@ -10,9 +10,9 @@ mod told;
 pub use told::{Field, Told};
 
 use crate::digits::{AddressText, Digits};
+use crate::http::client_address::ClientAddress;
 use crate::json::{self, Json};
 use crate::time::date;
-use std::net::IpAddr;
 
 /// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,8 @@ pub struct Line<'a> {
     pub id: u64,
     /// The api that the request matched.
     pub api: Option<&'a str>,
-    /// The client's address. None for a Unix socket.
-    pub client: Option<IpAddr>,
+    /// The client's address.
+    pub client: ClientAddress,
     /// The name of the key that authorised the request.
     pub key: Option<&'a str>,
     /// The version of TLS that the client speaks. Without TLS there is no such field.
@@ -153,8 +153,9 @@ impl Line<'_> {
         fields.plain("id", |out| Digits::hexadecimal(self.id).push_to(out));
         fields.word("api", self.api);
         fields.plain("client", |out| match self.client {
-            Some(client) => out.push_str(AddressText::of(client).as_str()),
-            None => out.push_str("unix"),
+            ClientAddress::Ip(client) => out.push_str(AddressText::of(client).as_str()),
+            ClientAddress::Unix => out.push_str("unix"),
+            ClientAddress::Unknown => out.push_str("unknown"),
         });
         fields.word("key", self.key);
         let (method, target) = split(self.told.line());
@@ -250,7 +251,7 @@ mod tests {
             event: "end",
             id: 0x2f,
             api: Some("two words"),
-            client: None,
+            client: ClientAddress::Unix,
             key: None,
             tls: None,
             subject: None,
@@ -288,6 +289,8 @@ mod tests {
             \"bytes_in\":0,\"bytes_out\":12,\"first_event_ms\":null,\"queued_ms\":4,\
             \"duration_ms\":7,\"kind\":\"answer\"}\n";
         assert_eq!(written(&line, Form::Json), json);
+        let text_of = |client| written(&Line { client, ..line }, Form::Text);
+        assert_eq!(text_of(ClientAddress::Unknown), text.replace("=unix", "=unknown"));
         let shown = Line { tls: Some("TLSv1.3"), subject: Some("CN=a"), ..line };
         let text = text.replace("kind=answer", "kind=answer tls=TLSv1.3 subject=\"CN=a\"");
         assert_eq!(written(&shown, Form::Text), text);

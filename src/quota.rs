@@ -7,6 +7,7 @@
 //! `Drop` returns a share, so none can leak.
 
 use crate::auth::Hash;
+use crate::http::client_address::ClientAddress;
 use crate::locked::Locked;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -90,16 +91,28 @@ impl Shares {
 }
 
 /// The unit that counts as one client address: an IPv4 address, or the network half of an IPv6
-/// address, because one client may own all of the other half.
+/// address, because one client may own all of the other half. All clients with unknown addresses
+/// count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Network {
     /// An IPv4 address.
     V4(u32),
     /// The first 64 bits of an IPv6 address.
     V6(u64),
+    /// Any address that is not known.
+    Unknown,
 }
 
 impl Network {
+    /// Determines the network of a client. None on a Unix socket, where clients are not counted.
+    pub fn of_client(client: ClientAddress) -> Option<Network> {
+        match client {
+            ClientAddress::Ip(address) => Some(Network::of(address)),
+            ClientAddress::Unix => None,
+            ClientAddress::Unknown => Some(Network::Unknown),
+        }
+    }
+
     /// Determines the network of an address. IPv4-mapped IPv6 addresses count as IPv4.
     pub fn of(address: IpAddr) -> Network {
         match address.to_canonical() {
@@ -147,5 +160,10 @@ mod tests {
         check("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true);
         check("2001:db8::1", "2001:db8:0:1::1", false);
         check("0.0.0.0", "::", false);
+        let of = Network::of_client;
+        let known = ClientAddress::Ip("1.1.1.1".parse().unwrap());
+        assert_eq!(of(known), Some(Network::V4(0x0101_0101)));
+        assert_eq!(of(ClientAddress::Unix), None);
+        assert_eq!(of(ClientAddress::Unknown), Some(Network::Unknown));
     }
 }

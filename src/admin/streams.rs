@@ -270,7 +270,7 @@ pub struct Row<'a> {
     pub kind: &'a str,
     /// The name of the api.
     pub api: &'a str,
-    /// The client's address, or "unix".
+    /// The client's address, "unix" or "unknown".
     pub client: &'a str,
     /// The version of TLS that the client uses, if any.
     pub tls: Option<&'a str>,

@@ -33,8 +33,9 @@ pub fn acquire(
         return Ok(());
     }
     let mut shares = Shares::default();
-    if let (Some(max), Some(client)) = (api.streams.max_per_ip, exchange.client(peer)) {
-        shares.address = state.totals.addresses.acquire(Network::of(client), max);
+    let client = Network::of_client(exchange.client(peer));
+    if let (Some(max), Some(client)) = (api.streams.max_per_ip, client) {
+        shares.address = state.totals.addresses.acquire(client, max);
         if shares.address.is_none() {
             let what = "too many event streams are open for this address";
             return Err(LocalReply::over_quota(Cause::MaxStreamsPerIp, what));

@@ -5,13 +5,13 @@ use crate::auth::{self, Denied, Key};
 use crate::config::Api;
 use crate::cors::Grant;
 use crate::exchange::LocalReply;
+use crate::http::client_address::ClientAddress;
 use crate::http::client_cert::Shown;
 use crate::http::credentials::Unclear;
 use crate::http::forward::Handover;
 use crate::http::head::RequestHead;
 use crate::telemetry::Cause;
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The authorisation of a request.
@@ -46,17 +46,16 @@ fn is_preflight(head: &RequestHead<'_, '_>) -> bool {
     head.is_options() && has("Origin") && has("Access-Control-Request-Method")
 }
 
-/// Refuses clients whose addresses may not use an api. `client` is the original client's address,
-/// or None on a Unix socket.
+/// Refuses clients whose addresses may not use an api. `client` is the original client's address.
 ///
 /// # Errors
 /// The refusal.
-pub fn check_address(api: &Api, client: Option<IpAddr>) -> Result<(), LocalReply> {
+pub fn check_address(api: &Api, client: ClientAddress) -> Result<(), LocalReply> {
     let refused = |cause, what| Err(LocalReply::refused(cause, 403, what).closing(false));
-    if api.clients.deny.contains(client) {
+    if api.clients.deny.contain_client(client) {
         return refused(Cause::Deny, "the client's address is in api.deny");
     }
-    if !api.clients.allow.is_empty() && !api.clients.allow.contains(client) {
+    if !api.clients.allow.is_empty() && !api.clients.allow.contain_client(client) {
         return refused(Cause::Allow, "the client's address is not in api.allow");
     }
     Ok(())

@@ -9,12 +9,12 @@
 use crate::auth::{Hash, Key};
 use crate::config::Config;
 use crate::exchange::LocalReply;
+use crate::http::client_address::ClientAddress;
 use crate::quota::Network;
 use crate::rate::{Bucket, Buckets, Rate};
 use crate::telemetry::Cause;
 use crate::time::Tick;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// Maximum number of addresses remembered for all apis. Beyond that the least recently used is
 /// forgotten.
@@ -81,20 +81,20 @@ impl Rates {
         self.keys = left;
     }
 
-    /// Counts a request to the api with this name towards the rate of the client's address, which
-    /// is None on a Unix socket.
+    /// Counts a request to the api with this name towards the rate of the client's address.
     ///
     /// # Errors
     /// If the rate of the address is exceeded.
     pub fn admit_address(
         &mut self,
         api: &str,
-        client: Option<IpAddr>,
+        client: ClientAddress,
         now: Tick,
     ) -> Result<(), LocalReply> {
+        let client = Network::of_client(client);
         let (Some(rates), Some(client)) = (self.apis.get(api), client) else { return Ok(()) };
         let Some(rate) = rates.per_ip else { return Ok(()) };
-        let holder = (rates.number, Network::of(client));
+        let holder = (rates.number, client);
         let bucket = self.addresses.get(holder);
         let after = bucket.after_one(rate, now);
         // A refusal also counts as recent use, so that the address is not forgotten sooner.

@@ -4,13 +4,16 @@ use super::{Asked, Exchange, LetIn};
 use crate::auth;
 use crate::cors::grants::Page;
 use crate::cors::{Field, Grant, Policy};
+use crate::http::client_address::ClientAddress;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Exchange {
-    /// The client's own address, given that its connection is from `peer`. None on a Unix socket.
-    pub fn client(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
-        self.caller.as_ref().and_then(|caller| caller.client).or(peer)
+    /// The client's own address, given that its connection is from `peer`, which is None on a Unix
+    /// socket.
+    pub fn client(&self, peer: Option<IpAddr>) -> ClientAddress {
+        let reported = self.caller.as_ref().and_then(|caller| caller.client);
+        reported.unwrap_or_else(|| peer.into())
     }
 
     /// The key that admitted the request, if it needed one.

@@ -5,11 +5,11 @@ use crate::auth;
 use crate::config::{StreamKind, Streams};
 use crate::cors::Grant;
 use crate::cors::grants::Page;
+use crate::http::client_address::ClientAddress;
 use crate::http::framing::BodyLength;
 use crate::http::head::{RequestHead, ResponseHead, Version};
 use crate::http::upgrade::Offer;
 use crate::quota::Shares;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What matters about a request's method.
@@ -147,8 +147,8 @@ impl RequestFacts {
 /// Who sent a request, if more is known than the address of the connection.
 #[derive(Debug, Default)]
 pub struct Caller {
-    /// The client's own address, if a trusted proxy reported it.
-    pub client: Option<IpAddr>,
+    /// The client's own address, if a trusted proxy reported it, or reported something else.
+    pub client: Option<ClientAddress>,
     /// The key that admitted the request, if it needed one.
     pub key: Option<Arc<auth::Key>>,
     /// The subject of the client's certificate, if it was asked for one.

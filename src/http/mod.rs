@@ -40,6 +40,7 @@ pub mod authority;
 pub mod body;
 pub mod changes;
 pub mod chunk;
+pub mod client_address;
 pub mod client_cert;
 pub mod cookie;
 pub mod credentials;

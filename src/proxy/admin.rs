@@ -444,7 +444,7 @@ impl<N: Net> Proxy<N> {
             kind: exchange.report(session.peer, None).kind(),
             tls: session.conn.agreed(&self.shared.net).map(|agreed| agreed.version),
             api: exchange.api().map_or("", |api| api.name.as_str()),
-            client: &client.map_or_else(|| "unix".to_owned(), |client| client.to_string()),
+            client: &client.to_string(),
             key: exchange.caller_name(),
             request: exchange.record.told.line(),
             age_ms: millis(now.since(exchange.began)),

@@ -5,9 +5,9 @@ use super::outcome::Outcome;
 use super::stats::ApiStats;
 use crate::access::{Field, Form, Line, Told};
 use crate::config::StreamKind;
+use crate::http::client_address::ClientAddress;
 use crate::time::{Tick, millis};
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,8 +99,8 @@ pub struct Report<'a> {
     pub fields: &'a [Field],
     /// The api that serves it.
     pub api: Option<&'a str>,
-    /// The client's address. None on a Unix socket.
-    pub client: Option<IpAddr>,
+    /// The client's address.
+    pub client: ClientAddress,
     /// The name of the key that admitted the request.
     pub key: Option<&'a Arc<str>>,
     /// Who sent the request: the name of the key, or the subject of the certificate that admitted

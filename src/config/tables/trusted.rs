@@ -1,6 +1,7 @@
 //! The trusted proxies: those in front of this one whose statements about clients are believed.
 
 use crate::config::values::networks::Networks;
+use crate::http::client_address::ClientAddress;
 use std::net::{IpAddr, SocketAddr};
 
 /// The peers whose `X-Forwarded-*` fields are kept and extended.
@@ -26,26 +27,27 @@ impl TrustedProxies {
 
     /// The address of the original client, for a connection from `peer` whose request lists these
     /// addresses in X-Forwarded-For. Only a trusted proxy's list counts. The client is the last
-    /// address in it that is not a trusted proxy's, because anybody could have written what
-    /// precedes it. For the same reason nothing before an invalid address counts. None for a peer
-    /// on a Unix socket without such an address.
+    /// element in it that is not a trusted proxy's address, because anybody could have written what
+    /// precedes it. If that is not an address, the client's is unknown, and not that of `peer`.
     pub fn client(
         &self,
         peer: Option<IpAddr>,
         forwarded: impl Iterator<Item: AsRef<[u8]>>,
-    ) -> Option<IpAddr> {
-        let peer_address = peer.map(|address| address.to_canonical());
+    ) -> ClientAddress {
+        let own = ClientAddress::from(peer.map(|address| address.to_canonical()));
         if !self.contains(peer) {
-            return peer_address;
+            return own;
         }
-        let mut client: Option<IpAddr> = None;
+        let mut client = None;
         for element in forwarded {
             let address = address_of(element.as_ref());
+            let is_proxy = address.is_some() && self.contains(address);
             // If all are trusted proxies, the first of them is the client.
-            let stays = address.is_some() && self.contains(address) && client.is_some();
-            client = if stays { client } else { address };
+            if !is_proxy || client.is_none() {
+                client = Some(address.map_or(ClientAddress::Unknown, ClientAddress::Ip));
+            }
         }
-        client.or(peer_address)
+        client.unwrap_or(own)
     }
 }
 
@@ -60,7 +62,7 @@ fn address_of(element: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::fields::elements;
+    use crate::http::fields::unquoted_elements;
 
     fn trusting(networks: &[&str]) -> TrustedProxies {
         let mut trusted = Networks::default();
@@ -74,9 +76,9 @@ mod tests {
     fn clients_behind_proxies() {
         let trusted = trusting(&["10.0.0.0/8", "fd00::/8"]);
         let check = |peer: &str, forwarded: &str, want: &str| {
-            let elements = elements(forwarded.as_bytes());
+            let elements = unquoted_elements(forwarded.as_bytes());
             let got = trusted.client(peer.parse().ok(), elements);
-            assert_eq!(got, want.parse().ok(), "{peer} {forwarded}");
+            assert_eq!(got.to_string(), want, "{peer} {forwarded}");
         };
         check("192.0.2.7", "", "192.0.2.7");
         check("192.0.2.7", "1.1.1.1", "192.0.2.7");
@@ -86,19 +88,26 @@ mod tests {
         check("10.0.0.1", "1.1.1.1, 10.0.0.2,10.0.0.3", "1.1.1.1");
         check("10.0.0.1", "9.9.9.9, 10.0.0.4, 1.1.1.1, 10.0.0.2", "1.1.1.1");
         check("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3");
-        check("10.0.0.1", "unknown", "10.0.0.1");
-        check("10.0.0.1", "1.1.1.1, unknown, 10.0.0.3, 10.0.0.2", "10.0.0.3");
+        check("10.0.0.1", "unknown", "unknown");
+        check("10.0.0.1", "1.1.1.1, unknown, 10.0.0.3, 10.0.0.2", "unknown");
+        check("10.0.0.1", "10.0.0.3, unknown", "unknown");
+        check("10.0.0.1", "unknown, 1.1.1.1, 10.0.0.2", "1.1.1.1");
+        // What a client has sent does not hide what the proxy has appended.
+        check("10.0.0.1", "\", 1.1.1.1", "1.1.1.1");
+        check("10.0.0.1", "\"9.9.9.9, 1.1.1.1, 10.0.0.2", "1.1.1.1");
         check("10.0.0.1", "1.1.1.1:80", "1.1.1.1");
         check("10.0.0.1", "[2001:db8::1]:80", "2001:db8::1");
         check("10.0.0.1", "[2001:db8::1]", "2001:db8::1");
         check("::ffff:10.0.0.1", "2001:db8::1, ::ffff:10.0.0.2", "2001:db8::1");
         check("fd00::1", "::ffff:1.1.1.1", "1.1.1.1");
-        check("a unix socket", "1.1.1.1", "nobody");
+        check("a unix socket", "1.1.1.1", "unix");
         let unix = trusting(&["unix:"]);
-        let client = |forwarded: &str| unix.client(None, elements(forwarded.as_bytes()));
-        assert_eq!(client("1.1.1.1"), "1.1.1.1".parse().ok());
-        assert_eq!(client("unknown"), None);
-        assert_eq!(client(""), None);
+        let client = |forwarded: &str| {
+            unix.client(None, unquoted_elements(forwarded.as_bytes())).to_string()
+        };
+        assert_eq!(client("1.1.1.1"), "1.1.1.1");
+        assert_eq!(client("unknown"), "unknown");
+        assert_eq!(client(""), "unix");
     }
 
     /// Applies the rule as it is documented, from the end of the list.
@@ -110,10 +119,10 @@ mod tests {
             let element =
                 |place: u32| ["10.0.0.2", "1.1.1.1", "10.0.0.3", "x"][n / 4_usize.pow(place) % 4];
             let list: Vec<&str> = (0..5).map(element).collect();
-            let mut want = peer;
+            let mut want = ClientAddress::from(peer);
             for element in list.iter().rev() {
                 let address: Option<IpAddr> = element.parse().ok();
-                want = address.or(want);
+                want = address.map_or(ClientAddress::Unknown, ClientAddress::Ip);
                 if address.is_none_or(|address| !trusted.contains(Some(address))) {
                     break;
                 }

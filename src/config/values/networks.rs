@@ -2,6 +2,7 @@
 
 use super::value::{list, text};
 use crate::config::error::Wrong;
+use crate::http::client_address::ClientAddress;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use toml::de::DeValue;
@@ -20,6 +21,15 @@ impl Networks {
     pub fn contains(&self, address: Option<IpAddr>) -> bool {
         let Some(address) = address.map(|address| address.to_canonical()) else { return self.unix };
         self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// True exactly when a client's address is in one of them. An unknown address is in none.
+    pub fn contain_client(&self, client: ClientAddress) -> bool {
+        match client {
+            ClientAddress::Ip(address) => self.contains(Some(address)),
+            ClientAddress::Unix => self.contains(None),
+            ClientAddress::Unknown => false,
+        }
     }
 
     /// True exactly when it includes no peer at all.
@@ -83,6 +93,9 @@ mod tests {
         assert_eq!(networks.add("unix:"), Ok(()));
         assert!(networks.contains(None));
         assert!(!Networks::default().contains(None));
+        assert!(networks.contain_client(ClientAddress::Unix));
+        assert!(networks.contain_client(ClientAddress::from("192.0.2.7".parse().ok())));
+        assert!(!networks.contain_client(ClientAddress::Unknown));
     }
 
     #[test]

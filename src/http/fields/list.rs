@@ -12,6 +12,14 @@ pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     split(value, b',').filter(|element| !element.is_empty())
 }
 
+/// The elements of a list without quoted strings, such as X-Forwarded-For, without surrounding
+/// whitespace: every comma separates, and a quotation mark is a character like any other. Empty
+/// elements are skipped.
+pub fn unquoted_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    work::note(value.len());
+    value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
+}
+
 /// The parts between separators outside quoted strings, without surrounding whitespace.
 pub(in crate::http) fn split(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value);
@@ -80,6 +88,19 @@ mod tests {
         check_elements("a\\\"b,c\", d", &["a\\\"b,c\"", "d"]);
         check_elements("\"open, b", &["\"open, b"]);
         check_elements("\"open\\", &["\"open\\"]);
+    }
+
+    #[test]
+    fn lists_without_quoted_strings() {
+        let check = |value: &str, want: &[&str]| {
+            let got = unquoted_elements(value.as_bytes());
+            let got: Vec<_> = got.map(|element| str::from_utf8(element).unwrap()).collect();
+            assert_eq!(got, want, "{value:?}");
+        };
+        check("", &[]);
+        check(", a ,,\tb c,", &["a", "b c"]);
+        check("\", 1", &["\"", "1"]);
+        check("\"a, b\\\", c\", d", &["\"a", "b\\\"", "c\"", "d"]);
     }
 
     /// Splits byte by byte, tracking two flags.

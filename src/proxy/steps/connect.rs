@@ -245,7 +245,7 @@ fn with_wanted<N: Net, T>(
 fn preface<N: Net>(step: &Step<'_, N>) -> Option<Vec<u8>> {
     step.exchange.api().filter(|api| api.send_proxy)?;
     let [peer, own] = step.conn.addresses(step.io.net).map_or([None; 2], |both| both.map(Some));
-    let address = step.exchange.client(step.peer);
+    let address = step.exchange.client(step.peer).ip();
     let of = |known: Option<IpAddr>| known.map(|known| known.to_canonical());
     // The port is unknown if another proxy named the client.
     let port = if of(address) == of(peer.map(|peer| peer.ip())) {

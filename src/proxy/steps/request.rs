@@ -10,8 +10,9 @@ use crate::edge::rates::Rates;
 use crate::edge::{admission, authz};
 use crate::exchange::{Asked, Begin, Caller, Exchange, LocalReply, Outbound, RequestFacts};
 use crate::exchange::{Shareable, Upload};
+use crate::http::client_address::ClientAddress;
 use crate::http::client_cert::Shown;
-use crate::http::fields::{Names, Nominated};
+use crate::http::fields::{Names, Nominated, unquoted_elements};
 use crate::http::forward::{self, Forward, OutboundHead};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, HeadSearch, RequestHead, Version};
@@ -214,7 +215,7 @@ fn check_head(
     let offer = Offer::of(head.upgrade, &config.server.upgrade);
     let facts = RequestFacts::of(head, offer, authz::grant(api, head), &api.streams);
     let address = client_address(head, config, from);
-    let client = if address == from.peer { None } else { address };
+    let client = Some(address).filter(|address| *address != ClientAddress::from(from.peer));
     let may_ask_in_body = api.streams.heed_bodies()
         && !facts.may_stream
         && head.fields.has_media_type("application/json");
@@ -274,8 +275,8 @@ fn check_head(
 }
 
 /// The address of the client, as far as it is known.
-fn client_address(head: &RequestHead<'_, '_>, config: &Config, from: Sender<'_>) -> Option<IpAddr> {
-    let forwarded = head.fields.elements("X-Forwarded-For");
+fn client_address(head: &RequestHead<'_, '_>, config: &Config, from: Sender<'_>) -> ClientAddress {
+    let forwarded = head.fields.all("X-Forwarded-For").flat_map(unquoted_elements);
     let forwarded = forwarded.filter(|_| from.is_trusted);
     config.server.trusted_proxies.client(from.peer, forwarded)
 }
