@@ -15,7 +15,8 @@
 //! escape are case-insensitive (RFC 3986 section 6.2.2): `/%73se` is `/sse` to every server, and so
 //! it is here. The upstream still gets what the client wrote.
 //!
-//! An api that requires a key, or is not active, guards its paths. Some servers read a path
+//! An api that requires a key, or is not active, guards its paths. So does one with a list of the
+//! clients that may use it, against each api that does not have the same. Some servers read a path
 //! differently from how it is written ([`mod@readings`]), so a path is refused if any reading of it
 //! leads to another api that is guarded. If the path is rewritten on its way upstream, the readings
 //! of the result are also compared with the guarded paths of the same server.
@@ -37,6 +38,10 @@ use std::net::Ipv6Addr;
 /// The index of an api among the specs that the router was created from.
 pub type RouteId = u16;
 
+/// The lists that say who may use an api: the addresses that may, those that may not, and the
+/// pages. Each stands for the first api with an equal list. None for an empty list.
+pub type Lists = [Option<RouteId>; 3];
+
 /// Maximum number of hosts to consider for one path: the request's own, and others that its
 /// readings name.
 const HOSTS_MAX: usize = 4;
@@ -53,6 +58,8 @@ pub struct RouteSpec<'s> {
     pub active: bool,
     /// True if the api requires something that not every client has: a key.
     pub guarded: bool,
+    /// The lists that say who may use it.
+    pub lists: Lists,
 }
 
 /// A server shared by several apis. At least one of them is guarded, and at least one requests
@@ -78,6 +85,8 @@ pub struct ServerPath {
 pub struct Router {
     /// The routes by precedence: those with a host first, then by length of path.
     routes: Vec<Route>,
+    /// The lists of each api.
+    lists: Vec<Lists>,
     /// The same routes together with the other readings of guarded paths, by precedence. Empty if
     /// no api is guarded.
     readings: Vec<Route>,
@@ -119,10 +128,15 @@ impl Router {
                 );
             }
         }
+        let lists: Vec<Lists> = specs.iter().map(|spec| spec.lists).collect();
+        let differ = lists.windows(2).any(|two| two[0] != two[1]);
+        let guards = |route: &&Route| {
+            route.guarded || differ && lists[usize::from(route.id)] != [None; 3]
+        };
         let mut readings = Vec::new();
-        if routes.iter().any(|route| route.guarded) {
+        if routes.iter().any(|route| guards(&route)) {
             readings.clone_from(&routes);
-            for route in routes.iter().filter(|route| route.guarded) {
+            for route in routes.iter().filter(guards) {
                 for path in self::readings(&route.path).unwrap_or_default() {
                     let path = path.strip_suffix(b"/").unwrap_or(&path).into();
                     insert(&mut readings, Route { path, plain: false, ..route.clone() });
@@ -138,7 +152,7 @@ impl Router {
             }
             routes
         });
-        Router { routes, readings, servers: servers.collect(), rewriting }
+        Router { routes, lists, readings, servers: servers.collect(), rewriting }
     }
 
     /// Finds the api for a request to `authority`, the client's host and optional port, and `path`,
@@ -172,7 +186,7 @@ impl Router {
         }
         let guards = |host: Option<&str>, path: &[u8]| {
             let route = best(&self.readings, host.map(Host::of), path);
-            route.is_some_and(|route| route.guarded && route.id != own)
+            route.is_some_and(|route| self.is_guarded_against(route, own))
         };
         let others = readings(path)?;
         // A guarded path may have readings of its own.
@@ -192,6 +206,14 @@ impl Router {
             return Err(TooManyReadings);
         }
         Ok(hosts.iter().any(|host| all().any(|path| guards(*host, path))))
+    }
+
+    /// True if a route leads to another api that does not serve all clients of `own`.
+    fn is_guarded_against(&self, route: &Route, own: RouteId) -> bool {
+        let of = |id: RouteId| self.lists.get(usize::from(id)).copied().unwrap_or_default();
+        let mut lists = of(route.id).into_iter().zip(of(own));
+        let is_listed = lists.any(|(list, own)| list.is_some() && list != own);
+        route.id != own && (route.guarded || is_listed)
     }
 
     /// True if some api has a host of this name.
@@ -219,7 +241,7 @@ impl Router {
         Ok(servers.any(|server| {
             let asked = best(server, None, path).map(|route| route.id);
             let found = others.iter().filter_map(|path| best(server, None, path));
-            let mut found = found.filter(|route| route.guarded && route.id != own);
+            let mut found = found.filter(|route| self.is_guarded_against(route, own));
             found.any(|route| Some(route.id) != asked)
         }))
     }
@@ -333,6 +355,7 @@ mod tests {
         listen_path: &'static str,
         active: bool,
         guarded: bool,
+        lists: Lists,
     }
 
     fn router(apis: &[Api]) -> Router {
@@ -341,13 +364,14 @@ mod tests {
             listen_path: api.listen_path,
             active: api.active,
             guarded: api.guarded,
+            lists: api.lists,
         });
         Router::new(&specs.collect::<Vec<_>>(), &[])
     }
 
     fn api(hosts: &[&str], listen_path: &'static str) -> Api {
         let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
-        Api { hosts, listen_path, active: true, guarded: false }
+        Api { hosts, listen_path, active: true, guarded: false, lists: [None; 3] }
     }
 
     /// Examines all apis and states the rule differently.
@@ -467,9 +491,43 @@ mod tests {
             listen_path: api.listen_path,
             active: true,
             guarded: false,
+            lists: [None; 3],
         });
         let open = Router::new(&open, &[]);
         assert_eq!(open.is_guarded_otherwise(None, too_many.as_bytes(), 0), Ok(false));
+    }
+
+    /// A list guards against every api that does not have the same one.
+    #[test]
+    fn other_readings_of_paths_for_some_clients() {
+        let listed = |lists, path| Api { lists, ..api(&[], path) };
+        let apis = [
+            api(&[], ""),
+            listed([Some(1), None, None], "/a"),
+            listed([Some(1), None, Some(2)], "/b"),
+            listed([Some(3), None, None], "/c"),
+        ];
+        let router = router(&apis);
+        let check = |path: &str, want: bool| {
+            let own = router.find(None, path.as_bytes()).unwrap();
+            let got = router.is_guarded_otherwise(None, path.as_bytes(), own);
+            assert_eq!(got, Ok(want), "{path}");
+        };
+        check("//x/a", true);
+        check("//x/y", false);
+        check("/a/%2e%2e/b", true);
+        check("/b/%2e%2e/a", false);
+        check("/b/%2e%2e/c", true);
+        check("/a/%2e%2e/c", true);
+        check("/a/%2e%2e/x", false);
+    }
+
+    #[test]
+    fn the_same_lists_guard_nothing() {
+        let same = ["", "/a"].map(|path| Api { lists: [Some(0), None, None], ..api(&[], path) });
+        let too_many = "//x".repeat(200);
+        let got = router(&same).is_guarded_otherwise(None, too_many.as_bytes(), 0);
+        assert_eq!(got, Ok(false));
     }
 
     #[test]

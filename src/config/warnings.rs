@@ -474,6 +474,10 @@ fn breach(breach: &Breach<'_>) -> String {
     let shown = |path: &str| if path.is_empty() { "/".to_owned() } else { path.to_owned() };
     let (path, upstream_path, name) = (shown(path), shown(upstream_path), &guarded.name);
     let how = match guarded.served() {
+        served if served <= open.served() => {
+            let keys = guarded.clients.lists_unlike(&open.clients);
+            format!("api {name} has its own {}", keys.join(" and "))
+        }
         Served::Nobody => format!("api {name}, which is not active, serves nobody"),
         Served::Some if guarded.auth.is_none() && guarded.forward_auth.is_some() => {
             format!("api {name} asks auth.url first")

@@ -18,6 +18,7 @@ pub fn find(criterion: &mut Criterion) {
             listen_path: path,
             active: true,
             guarded: false,
+            lists: [None; 3],
         };
         let specs: Vec<_> = paths.iter().map(|path| spec(path)).collect();
         let router = Router::new(&specs, &[]);

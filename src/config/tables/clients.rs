@@ -29,6 +29,22 @@ pub struct Clients {
     pub last_event_id_query: Option<String>,
 }
 
+impl Clients {
+    /// The keys of its lists of clients and pages that are not empty and that `other` does not have
+    /// equally.
+    pub(crate) fn lists_unlike(&self, other: &Clients) -> Vec<&'static str> {
+        let unlike = [
+            ("allow", !self.allow.is_empty() && self.allow != other.allow),
+            ("deny", !self.deny.is_empty() && self.deny != other.deny),
+            (
+                "allowed_origins",
+                !self.allowed_origins.is_empty() && self.allowed_origins != other.allowed_origins,
+            ),
+        ];
+        unlike.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect()
+    }
+}
+
 /// Reads the keys of an api that are about its clients.
 pub(crate) fn clients(t: &mut Table<'_, '_>) -> Clients {
     let max_body_bytes = t.take("max_body_bytes", size(0..=1 << 62));

@@ -2,7 +2,7 @@
 
 use crate::config::{Api, Config};
 use crate::net::Address;
-use crate::route::{self, RouteId, RouteSpec, Router, Server, ServerPath};
+use crate::route::{self, Lists, RouteId, RouteSpec, Router, Server, ServerPath};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -10,7 +10,8 @@ use std::path::PathBuf;
 /// Maximum number of breaches to report.
 const BREACHES_MAX: usize = 100;
 
-/// The clients that an api serves, in descending order of their number.
+/// The clients that an api serves, in descending order of their number, without regard to its
+/// lists of addresses and pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Served {
     /// Everybody who can connect.
@@ -35,14 +36,17 @@ pub(crate) struct Breach<'c> {
 impl Config {
     /// Creates the router for these apis, which returns indices into [`Config::apis`].
     pub fn router(&self) -> Router {
-        let specs = self.apis.iter().map(|api| RouteSpec {
+        let lists = self.lists();
+        let specs = self.apis.iter().zip(&lists).map(|(api, lists)| RouteSpec {
             hosts: &api.hosts,
             listen_path: &api.listen_path,
             active: api.active,
             guarded: api.served() != Served::Everybody,
+            lists: *lists,
         });
         let specs: Vec<_> = specs.collect();
-        let guards = |id: &RouteId| self.api(*id).served() != Served::Everybody;
+        let guarded = |id: &RouteId| self.api(*id).served() != Served::Everybody;
+        let guards = |id: &RouteId| guarded(id) || lists[usize::from(*id)] != [None; 3];
         let rewrites = |id: &RouteId| self.api(*id).rewrites_paths();
         let servers = self.servers().into_iter();
         let servers = servers.filter(|ids| ids.iter().any(guards) && ids.iter().any(rewrites));
@@ -50,11 +54,22 @@ impl Config {
             let paths = ids.iter().map(|id| {
                 let api = self.api(*id);
                 let (path, rewritten) = (api.upstream_path(), api.rewrites_paths());
-                ServerPath { api: *id, path, rewritten, guarded: guards(id) }
+                ServerPath { api: *id, path, rewritten, guarded: guarded(id) }
             });
             Server(paths.collect())
         });
         Router::new(&specs, &servers.collect::<Vec<_>>())
+    }
+
+    /// The lists of each api that say which clients and pages may use it.
+    fn lists(&self) -> Vec<Lists> {
+        let clients = || self.apis.iter().map(|api| &api.clients);
+        let allow = firsts(clients().map(|own| Some(&own.allow).filter(|list| !list.is_empty())));
+        let deny = firsts(clients().map(|own| Some(&own.deny).filter(|list| !list.is_empty())));
+        let pages = clients().map(|own| &own.allowed_origins);
+        let pages = firsts(pages.map(|list| Some(list).filter(|list| !list.is_empty())));
+        let addresses = allow.into_iter().zip(deny);
+        addresses.zip(pages).map(|((allow, deny), pages)| [allow, deny, pages]).collect()
     }
 
     fn api(&self, id: RouteId) -> &Api {
@@ -123,7 +138,7 @@ impl Config {
     /// clients can request through both.
     fn breach(&self, open: RouteId, guarded: RouteId, router: &Router) -> Option<Breach<'_>> {
         let apis = [self.api(open), self.api(guarded)];
-        if apis[0].served() >= apis[1].served() {
+        if !apis[1].is_guarded_against(apis[0]) {
             return None;
         }
         let [a, b] = apis.map(Api::upstream_path);
@@ -155,6 +170,22 @@ impl Config {
         let named = api.hosts.iter().chain(others.iter().flat_map(|other| &other.hosts));
         any.into_iter().chain(named.map(|host| Some(host.as_str())))
     }
+}
+
+/// For the list of each api, the first api with an equal list. None for an api without a list.
+fn firsts<'l, L: PartialEq + 'l>(
+    lists: impl Iterator<Item = Option<&'l L>>,
+) -> Vec<Option<RouteId>> {
+    let mut known: Vec<(&L, RouteId)> = Vec::new();
+    let firsts = (0..=RouteId::MAX).zip(lists).map(|(id, list)| {
+        let list = list?;
+        let same = known.iter().find(|(other, _)| *other == list).map(|(_, first)| *first);
+        if same.is_none() {
+            known.push((list, id));
+        }
+        same.or(Some(id))
+    });
+    firsts.collect()
 }
 
 /// The apis at this path, above it, and below it.
@@ -191,6 +222,12 @@ impl Api {
             (true, true) => Served::Some,
             (true, false) => Served::Everybody,
         }
+    }
+
+    /// True if it does not serve all clients and pages that `open` serves.
+    fn is_guarded_against(&self, open: &Api) -> bool {
+        let is_listed = || !self.clients.lists_unlike(&open.clients).is_empty();
+        open.served() < self.served() || self.active && open.active && is_listed()
     }
 
     /// The path that goes upstream for `listen_path`, without unnecessary escapes. Begins with a

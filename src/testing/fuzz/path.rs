@@ -19,6 +19,7 @@ pub fn route(bytes: &[u8]) {
             listen_path: &api.listen_path,
             active: api.active,
             guarded: api.guarded,
+            lists: [None; 3],
         })
         .collect();
     let router = Router::new(&specs, &[]);

@@ -58,6 +58,30 @@ fn an_api_that_wants_a_certificate_guards_too() {
     check(&format!("{STRIP}{here}"), &guarded, &[&secret]);
 }
 
+/// A list of addresses or pages guards against apis that do not have the same one.
+#[test]
+fn an_api_that_lists_its_clients_guards_too() {
+    let here = here();
+    let open = format!("{STRIP}{here}");
+    let guarded = |lines: &str| format!("listen_path = '/secret'{here}\n{lines}");
+    let allow = "allow = ['10.0.0.0/8']";
+    let secret = |how: &str| reaches("/pub/secret", "/secret", how);
+    check(&open, &guarded(allow), &[&secret(" has its own allow")]);
+    let deny = "deny = ['192.0.2.0/24']";
+    check(&open, &guarded(deny), &[&secret(" has its own deny")]);
+    let pages = "allowed_origins = ['https://app.example']";
+    let all = format!("{allow}\n{deny}\n{pages}");
+    let how = " has its own allow and deny and allowed_origins";
+    check(&open, &guarded(&all), &[&secret(how)]);
+    check(&format!("{open}\n{allow}"), &guarded(allow), &[]);
+    check(&format!("{open}\n{all}"), &guarded(allow), &[]);
+    check(&format!("{open}\n{deny}"), &guarded(allow), &[&secret(" has its own allow")]);
+    check(&open, &guarded(&format!("{allow}\n[api.auth]")), &[&secret(WITH_KEY)]);
+    let both = format!("{open}\n[api.auth]");
+    check(&both, &guarded(&format!("{allow}\n[api.auth]")), &[&secret(" has its own allow")]);
+    check(&format!("{open}\nactive = false"), &guarded(allow), &[]);
+}
+
 #[test]
 fn an_api_that_strips_reaches_what_another_one_guards() {
     let here = here();
