@@ -40,6 +40,15 @@ const SCHEME: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
 thread_local! {
     /// The next "random" number: no two are the same, and nothing else matters.
     static NEXT: Cell<u64> = const { Cell::new(0) };
+    /// True if records are encrypted without their payload.
+    static IS_EMPTY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Encrypts records without payload, which the library does not send by itself.
+pub(super) fn without_payload(seal: impl FnOnce()) {
+    IS_EMPTY.set(true);
+    seal();
+    IS_EMPTY.set(false);
 }
 
 /// Begins another simulation, with the same "random" numbers again.
@@ -505,7 +514,7 @@ impl MessageEncrypter for Keys {
         message: OutboundPlainMessage<'_>,
         number: u64,
     ) -> Result<OutboundOpaqueMessage, Error> {
-        let mut plain = message.payload.to_vec();
+        let mut plain = if IS_EMPTY.get() { Vec::new() } else { message.payload.to_vec() };
         plain.extend_from_slice(&message.typ.to_array());
         let mut payload = PrefixedPayload::with_capacity(plain.len() + TAG);
         payload.extend_from_slice(&plain);

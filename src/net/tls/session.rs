@@ -7,6 +7,10 @@ use crate::buf::Buf;
 use crate::net::{Net, Ready, Received, Sent, SockId, TlsError, TlsFault, Token};
 use std::io;
 
+/// The maximum number of bytes of records without payload that a peer may send in a row. A read
+/// continues until it has payload or the socket is drained, and each record takes time.
+const WITHOUT_PAYLOAD_MAX: usize = AT_ONCE;
+
 /// The progress of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -73,6 +77,8 @@ pub(super) struct Session {
     pub(super) opened: Option<Box<Buf>>,
     /// Records that the socket refused. Never an empty buffer.
     pub(super) unsent: Option<Box<Buf>>,
+    /// How many bytes of records have been decrypted since the last payload.
+    without_payload: usize,
     /// How many of the caller's bytes are in unsent records and do not count as written yet.
     owed: usize,
     /// How many bytes of unsent records have been sent since the caller last wrote.
@@ -109,6 +115,7 @@ impl Session {
             unopened: None,
             opened: None,
             unsent: None,
+            without_payload: 0,
             owed: 0,
             left: 0,
             #[cfg(debug_assertions)]
@@ -246,7 +253,12 @@ impl Session {
         let left = have - done.used;
         raw.copy_within(done.used..have, 0);
         self.has_record = left > 0 && filled == buf.len();
+        self.without_payload = if filled > 0 { 0 } else { self.without_payload + done.used };
         self.note(done);
+        if self.end.is_none() && self.without_payload > WITHOUT_PAYLOAD_MAX {
+            let text = "it sent too many records without payload".to_owned();
+            self.give_up(TlsError { fault: TlsFault::Incompatible, text });
+        }
         // Nothing follows an end.
         if self.end.is_none() {
             shared.store(left, &mut self.unopened);
@@ -262,12 +274,15 @@ impl Session {
     /// Notes how a call to the engine ended.
     fn note(&mut self, done: Done) {
         if let Some(error) = done.failed {
-            let error = explain(&error);
-            log::debug!("a secured connection is given up: {error}");
-            self.end = Some(End::Wrong(error));
+            self.give_up(explain(&error));
         } else if done.closed && self.end.is_none() {
             self.end = Some(End::Closed);
         }
+    }
+
+    fn give_up(&mut self, error: TlsError) {
+        log::debug!("a secured connection is given up: {error}");
+        self.end = Some(End::Wrong(error));
     }
 
     /// Writes once. See [`Net::write`].

@@ -298,6 +298,25 @@ fn keys_are_changed_within_reason() {
     });
 }
 
+/// Records without payload take time, so a peer may send only a limited number in a row.
+#[test]
+fn records_without_payload_are_limited() {
+    let faults = Faults { capacity: 1 << 20, ..Faults::NONE };
+    Pair::each(faults, |mut pair| {
+        for _ in 0..5 {
+            pair.net.inner.send_without_payload(pair.far, 2000);
+            pair.net.inner.send(pair.far, b"event");
+            pair.turn();
+            assert_eq!(pair.read(100), Read::Bytes(5));
+        }
+        pair.net.inner.send_without_payload(pair.far, 10_000);
+        pair.turn();
+        assert_eq!((pair.read(100), pair.read(100)), (Read::Broken, Read::Broken));
+        assert_eq!(pair.conn.write(&mut pair.net, b"request"), Written::Broken);
+        pair.close();
+    });
+}
+
 #[test]
 fn what_was_agreed_on_can_be_asked() {
     let mut pair = Pair::accepted(Faults::NONE, true);

@@ -1,6 +1,7 @@
 //! The far end of a secured connection in a simulation. It speaks TLS for a peer that does not.
 
 use crate::net::tls::{Done, Engine, Sealed};
+use crate::testing::toy;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
@@ -85,6 +86,11 @@ impl Far {
     /// Encrypts what the peer sends.
     pub(super) fn seal(&mut self, bytes: &[u8]) {
         self.with_engine(|engine, records, sealed, take| engine.seal(bytes, records, sealed, take));
+    }
+
+    /// Encrypts a record without payload.
+    pub(super) fn seal_without_payload(&mut self) {
+        toy::without_payload(|| self.seal(b"-"));
     }
 
     /// Announces the end.

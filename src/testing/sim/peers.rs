@@ -290,6 +290,14 @@ impl SimNet {
         }
     }
 
+    /// The peer sends this many records without payload, if its connection is secured.
+    pub fn send_without_payload(&mut self, peer: Peer, records: usize) {
+        if let Some(far) = self.links[peer.0].far.as_mut().filter(|far| far.is_open()) {
+            (0..records).for_each(|_| far.seal_without_payload());
+        }
+        self.pump(peer.0);
+    }
+
     /// The peer changes its keys for sending, if its connection is secured.
     pub fn change_keys(&mut self, peer: Peer) {
         if let Some(far) = self.links[peer.0].far.as_mut().filter(|far| far.is_open()) {
