@@ -77,7 +77,7 @@ impl<N: Net> Proxy<N> {
                 let has_moved = move_on(exchange, &mut known, config, apis);
                 certificates::expire(exchange, conn, net, (config, apis), now_of_all);
                 judge_anew(exchange, config, apis, random.f64(), now);
-                recheck::schedule(exchange, config, apis, random, now);
+                recheck::reschedule(exchange, config, apis, random, now);
                 // The pool wakes those that wait, in the order of the queue.
                 if !has_moved {
                     judged.push(key);

@@ -56,6 +56,21 @@ pub(crate) fn schedule(
     exchange.set_recheck(after.map_or(Tick::NEVER, |after| now.after(after)));
 }
 
+/// Decides when to ask again after a reload, which never postpones a question that is due sooner.
+pub(crate) fn reschedule(
+    exchange: &mut Exchange,
+    config: &Config,
+    apis: &Apis,
+    random: &mut fastrand::Rng,
+    now: Tick,
+) {
+    let before = exchange.recheck_at();
+    schedule(exchange, config, apis, random, now);
+    if exchange.recheck_at() != Tick::NEVER {
+        exchange.set_recheck(exchange.recheck_at().min(before));
+    }
+}
+
 /// The index of an exchange's api in the current configuration, and its auth server.
 fn auth_of<'c>(
     exchange: &Exchange,
