@@ -5,7 +5,8 @@
 //! authority is no longer trusted, is like a revoked key: exchanges that depend on it end. A check
 //! costs as much as part of a handshake, so each turn makes only as many checks as it takes
 //! handshake steps. A client with no exchange that depends on its certificate is checked when it
-//! sends its next request: revocation lists change every day, and mostly concern other clients.
+//! sends its next request, or when its api begins to require a certificate: revocation lists change
+//! every day, and mostly concern other clients.
 
 use super::shared::Shared;
 use super::{Proxy, reload};
@@ -24,7 +25,9 @@ impl<N: Net> Proxy<N> {
     pub(super) fn judge_certificates_again(&mut self) {
         let Proxy { tasks, shared: Shared { apis, config, .. }, .. } = self;
         let certified = tasks.iter().filter(|(_, session)| {
-            session.exchange().is_some_and(|exchange| depends(exchange, config, apis))
+            // A session that is `Served` was checked since the lists last changed.
+            session.standing != Standing::Served
+                && session.exchange().is_some_and(|exchange| depends(exchange, config, apis))
         });
         self.unjudged = certified.map(|(key, _)| key).collect();
     }

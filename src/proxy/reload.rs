@@ -87,6 +87,7 @@ impl<N: Net> Proxy<N> {
         for key in judged {
             tasks.wake(key);
         }
+        self.judge_certificates_again();
         self.update_checks(now);
         self.look_at_feeds(now);
     }
