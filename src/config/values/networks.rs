@@ -3,7 +3,7 @@
 use super::value::{list, text};
 use crate::config::error::Wrong;
 use crate::http::client_address::ClientAddress;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 use toml::de::DeValue;
 
@@ -54,9 +54,18 @@ impl Networks {
                 "the address has bits beyond its prefix; write a network like "10.0.0.0/8"",
             );
         }
-        self.networks.push(network);
+        self.networks.push(canonical(network));
         Ok(())
     }
+}
+
+/// The IPv4 network that a network of IPv4-mapped addresses stands for, or the network as it is.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let prefix = mapped.prefix_len().checked_sub(96);
+    let both = mapped.addr().to_ipv4_mapped().zip(prefix);
+    let own = both.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok());
+    own.map_or(network, IpNet::V4)
 }
 
 /// Reads a list of networks.
@@ -96,6 +105,25 @@ mod tests {
         assert!(networks.contain_client(ClientAddress::Unix));
         assert!(networks.contain_client(ClientAddress::from("192.0.2.7".parse().ok())));
         assert!(!networks.contain_client(ClientAddress::Unknown));
+    }
+
+    #[test]
+    fn networks_of_mapped_addresses() {
+        let check = |network: &str, peer: &str, want| {
+            let mut networks = Networks::default();
+            assert_eq!(networks.add(network), Ok(()), "{network}");
+            for peer in [peer.to_owned(), format!("::ffff:{peer}")] {
+                let contained = networks.contains(Some(peer.parse().unwrap()));
+                assert_eq!(contained, want, "{network} {peer}");
+            }
+        };
+        check("::ffff:192.0.2.7", "192.0.2.7", true);
+        check("::ffff:192.0.2.7", "192.0.2.8", false);
+        check("::ffff:192.0.2.0/120", "192.0.2.8", true);
+        check("::ffff:192.0.2.0/120", "192.0.3.8", false);
+        check("::ffff:0:0/96", "192.0.2.7", true);
+        check("::ffc0:0:0/90", "192.0.2.7", false);
+        check("::/0", "192.0.2.7", false);
     }
 
     #[test]

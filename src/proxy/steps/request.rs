@@ -514,5 +514,5 @@ pub(crate) fn time_out<N: Net>(session: &mut Session, shared: &mut Shared<N>, no
 }
 
 pub(crate) fn peer_text(peer: Option<IpAddr>) -> String {
-    peer.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string())
+    peer.map_or_else(|| "a unix socket".to_owned(), |address| address.to_canonical().to_string())
 }
