@@ -39,10 +39,12 @@ pub(crate) fn run<N: Net>(session: &mut Session, shared: &mut Shared<N>, now: Ti
     }
 }
 
-/// What the client presented, if it was asked for a certificate.
+/// What the client presented, if clients are asked for a certificate. Without TLS that is nothing,
+/// whatever a proxy in front says.
 pub(crate) fn shown<N: Net>(conn: &Conn, is_secure: bool, shared: &Shared<N>) -> Option<Shown> {
-    if !is_secure || shared.tls.verify_client.is_none() {
-        return None;
+    shared.tls.verify_client.as_ref()?;
+    if !is_secure {
+        return Some(Shown::Nothing);
     }
     let certificate = conn.agreed(&shared.net).and_then(|agreed| agreed.certificate);
     Some(certificate.map_or(Shown::Nothing, |der| Shown::Certificate {

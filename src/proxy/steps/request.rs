@@ -122,7 +122,7 @@ struct Sender<'a> {
     is_trusted: bool,
     /// True if the client sent it over TLS.
     is_https: bool,
-    /// What the client presented, if it was asked for a certificate.
+    /// What the client presented, if clients are asked for a certificate.
     shown: Option<&'a Shown>,
 }
 
