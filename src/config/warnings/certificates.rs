@@ -59,15 +59,9 @@ impl Tls {
     }
 
     /// The revocation lists for clients' certificates: the issuer of each, and when it has to be
-    /// replaced, in seconds since 1970. Each issuer occurs once.
+    /// replaced, in seconds since 1970. Each issuer occurs once, with the list that expires first.
     pub fn revocation_lists(&self) -> Vec<(&str, u64)> {
-        let mut out: Vec<(&str, u64)> = Vec::new();
-        for RevocationList { issuer, updates, .. } in self.lists().flat_map(|(_, own)| own.all()) {
-            if !out.iter().any(|(known, _)| known == issuer) {
-                out.push((issuer, updates[1]));
-            }
-        }
-        out
+        first_to_expire(self.lists().flat_map(|(_, own)| own.all()))
     }
 
     /// Warnings about the revocation lists for clients' certificates.
@@ -257,6 +251,18 @@ fn expiry([first, last]: [u64; 2], now: u64, to: To) -> Option<String> {
     })
 }
 
+/// The issuers of revocation lists, each with the time at which the first of its lists expires.
+fn first_to_expire<'l>(lists: impl Iterator<Item = &'l RevocationList>) -> Vec<(&'l str, u64)> {
+    let mut out: Vec<(&str, u64)> = Vec::new();
+    for RevocationList { issuer, updates: [_, next], .. } in lists {
+        match out.iter_mut().find(|(known, _)| known == issuer) {
+            Some((_, first)) => *first = (*first).min(*next),
+            None => out.push((issuer, *next)),
+        }
+    }
+    out
+}
+
 /// How much longer revocation lists make a handshake: each handshake verifies a list's signature,
 /// which covers all its bytes. Measured, and rounded up.
 fn list_cost(lists: &RevocationLists) -> Duration {
@@ -304,6 +310,18 @@ mod tests {
         assert_eq!(overdue([0, 1000 * DAY_SECONDS], 985 * DAY_SECONDS), None);
         assert!(overdue([0, 1000 * DAY_SECONDS], 987 * DAY_SECONDS).is_some());
         assert_eq!(overdue([5, 0], 0).as_deref().map(|text| &text[..7]), Some("expired"));
+    }
+
+    /// Of parts of a list the newest comes first, and another one may expire earlier.
+    #[test]
+    fn the_list_that_expires_first() {
+        let list = |issuer: &str, next| RevocationList {
+            issuer: issuer.to_owned(),
+            updates: [0, next],
+            revoked: 0,
+        };
+        let lists = [list("a", 30), list("b", 25), list("a", 10), list("a", 20)];
+        assert_eq!(first_to_expire(lists.iter()), [("a", 10), ("b", 25)]);
     }
 
     #[test]
