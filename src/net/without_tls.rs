@@ -119,6 +119,11 @@ impl RevocationLists {
         match self.0 {}
     }
 
+    /// The maximum number of times that a handshake verifies the lists of its issuers.
+    pub const fn times(&self) -> usize {
+        match self.0 {}
+    }
+
     /// The authorities without a list.
     pub const fn missing(&self, _: &[u8]) -> Vec<String> {
         match self.0 {}

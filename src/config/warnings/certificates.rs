@@ -266,7 +266,7 @@ fn first_to_expire<'l>(lists: impl Iterator<Item = &'l RevocationList>) -> Vec<(
 /// How much longer revocation lists make a handshake: each handshake verifies a list's signature,
 /// which covers all its bytes. Measured, and rounded up.
 fn list_cost(lists: &RevocationLists) -> Duration {
-    Duration::from_micros(100 + lists.largest() as u64 / 500)
+    Duration::from_micros((100 + lists.largest() as u64 / 500) * lists.times() as u64)
 }
 
 /// The warning, if any, at this time about a revocation list that was `issued` then and has to be

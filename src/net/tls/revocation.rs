@@ -5,7 +5,11 @@ use super::terms::RevocationList;
 use super::x509::{self, Certificate, CertificateList};
 use rustls::pki_types::CertificateRevocationListDer;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The maximum number of sets of lists. Authorities change their keys one after the other.
+const SETS_MAX: usize = 16;
 
 /// The revocation lists in a file. Equal if their bytes are equal.
 #[derive(Clone, Debug)]
@@ -18,6 +22,9 @@ struct Lists {
     encoded: Vec<CertificateRevocationListDer<'static>>,
     /// Their content, in the same order.
     told: Vec<RevocationList>,
+    /// The indices of those that are used together: of each issuer the lists of one of its keys. An
+    /// authority that changes its key keeps its name, and the library finds lists by the name.
+    sets: Vec<Vec<usize>>,
 }
 
 impl PartialEq for RevocationLists {
@@ -55,19 +62,24 @@ impl RevocationLists {
             return Err(what.to_owned());
         }
         read.sort_by_key(|(of_list, _)| Reverse(of_list.updates));
-        let mut lists = Lists { encoded: Vec::new(), told: Vec::new() };
-        let mut complete = Vec::new();
-        for (CertificateList { issuer, updates, revoked, is_partial, .. }, list) in read {
-            if complete.contains(&issuer) {
+        let mut lists = Lists { encoded: Vec::new(), told: Vec::new(), sets: Vec::new() };
+        let (mut complete, mut signers) = (Vec::new(), Vec::new());
+        for (CertificateList { issuer, updates, revoked, is_partial, key, .. }, list) in read {
+            if complete.contains(&(issuer, key)) {
                 continue;
             }
             if !is_partial {
-                complete.push(issuer);
+                complete.push((issuer, key));
             }
+            signers.push((issuer, key));
             let issuer = x509::name(issuer).unwrap_or_default();
             lists.told.push(RevocationList { issuer, updates, revoked });
             lists.encoded.push(list.clone());
         }
+        lists.sets = sets(&signers).ok_or(
+            "its revocation lists are of too many keys of the same issuers; remove those of keys \
+             that are no longer used",
+        )?;
         Ok(RevocationLists(Arc::new(lists)))
     }
 
@@ -93,10 +105,40 @@ impl RevocationLists {
         missing.map(|subject| x509::name(subject).unwrap_or_default()).collect()
     }
 
-    /// The encoded lists.
-    pub(super) fn encoded(&self) -> impl Iterator<Item = CertificateRevocationListDer<'static>> {
-        self.0.encoded.iter().cloned()
+    /// The maximum number of times that a handshake verifies the lists of its issuers.
+    pub fn times(&self) -> usize {
+        self.0.sets.len()
     }
+
+    /// The encoded lists that are used together: of each issuer the lists of one of its keys.
+    pub(super) fn sets(&self) -> impl Iterator<Item = Vec<CertificateRevocationListDer<'static>>> {
+        let Lists { encoded, sets, .. } = &*self.0;
+        let of = move |places: &Vec<usize>| -> Vec<_> {
+            places.iter().map(|place| encoded[*place].clone()).collect()
+        };
+        sets.iter().map(of)
+    }
+}
+
+/// The indices of lists that are used together, given the issuer and the key of each list. None if
+/// there are too many sets.
+fn sets(signers: &[(&[u8], &[u8])]) -> Option<Vec<Vec<usize>>> {
+    let mut issuers: BTreeMap<&[u8], BTreeMap<&[u8], Vec<usize>>> = BTreeMap::new();
+    for (place, (issuer, key)) in signers.iter().enumerate() {
+        issuers.entry(*issuer).or_default().entry(*key).or_default().push(place);
+    }
+    let mut sets = vec![Vec::new()];
+    for keys in issuers.values() {
+        let with_each = |set: &Vec<usize>| {
+            let set = set.clone();
+            keys.values().map(move |places| [set.as_slice(), places.as_slice()].concat())
+        };
+        sets = sets.iter().flat_map(with_each).collect();
+        if sets.len() > SETS_MAX {
+            return None;
+        }
+    }
+    Some(sets)
 }
 
 #[cfg(test)]
@@ -168,6 +210,35 @@ mod tests {
             again == lists
                 && Some(again) != RevocationLists::read(list(&by_a, 2020).as_bytes()).ok()
         );
+    }
+
+    /// An authority that changes its key has a list of each key for a while.
+    #[test]
+    fn each_key_of_an_issuer_has_lists() {
+        let [(_, old), (_, new), (_, other)] = ["a", "a", "b"].map(issuer);
+        let newest = [list(&old, 2022), list(&new, 2021), list(&other, 2023)];
+        let pem = [newest.concat(), list(&old, 2020), part(&new, 2020)].concat();
+        let lists = RevocationLists::read(pem.as_bytes()).unwrap();
+        let days = |list: &RevocationList| day(list.updates[0]);
+        let told: Vec<_> = lists.all().iter().map(days).collect();
+        assert_eq!(told, ["2023-01-01", "2022-01-01", "2021-01-01"]);
+        let read = |pem: &String| lists_in(pem.as_bytes()).unwrap().remove(0);
+        let [old, new, other] = newest.each_ref().map(read);
+        let mut sets: Vec<_> = lists.sets().collect();
+        sets.sort_by_key(|set| *set != [old.clone(), other.clone()]);
+        assert_eq!(sets, [[old, other.clone()], [new, other]]);
+        assert_eq!(lists.times(), 2);
+    }
+
+    #[test]
+    fn there_are_not_too_many_keys() {
+        let of = |issuers: usize| {
+            let names = (0..issuers).flat_map(|number| [number.to_string(), number.to_string()]);
+            let pem: String = names.map(|name| list(&issuer(&name).1, 2020)).collect();
+            RevocationLists::read(pem.as_bytes())
+        };
+        assert_eq!(of(4).map(|lists| lists.times()), Ok(16));
+        assert!(of(5).unwrap_err().contains("too many keys"));
     }
 
     /// It never panics, and refuses truncated lists.

@@ -3,19 +3,22 @@
 use super::explain::{about_list, sentence};
 use super::pair::Pair;
 use super::pem::roots_in;
-use super::revocation::RevocationLists;
 use super::ticketer::Ticketer;
 use super::x509::Certificate;
 use super::{ALPN, Clients, ClientsError, ServerTerms, Tickets, lean};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{
-    ClientCertVerifierBuilder, ClientHello, NoServerSessionStorage, ResolvesServerCert,
-    UnbufferedServerConnection, VerifierBuilderError, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection,
+    VerifierBuilderError, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{ALL_VERSIONS, Error, ServerConfig, version};
+use rustls::{
+    ALL_VERSIONS, CertRevocationListError, CertificateError, DigitallySignedStruct,
+    DistinguishedName, Error, ServerConfig, SignatureScheme, version,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,13 +123,12 @@ fn verifiers(
 ) -> Result<Verifiers, ClientsError> {
     let Clients { authorities, revoked, optional } = *clients;
     let roots = Arc::new(roots_in(authorities).map_err(ClientsError::Authorities)?);
-    let builder = || {
+    let build = |is_strict: bool, lists: Vec<CertificateRevocationListDer<'static>>| {
         let (roots, provider) = (Arc::clone(&roots), Arc::clone(&provider));
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        let builder = builder.with_crls(lists);
         let builder = if optional { builder.allow_unauthenticated() } else { builder };
-        builder.with_crls(revoked.into_iter().flat_map(RevocationLists::encoded))
-    };
-    let build = |builder: ClientCertVerifierBuilder| {
+        let builder = if is_strict { builder.enforce_revocation_expiration() } else { builder };
         builder.build().map_err(|error| match error {
             VerifierBuilderError::InvalidCrl(error) => ClientsError::Revoked(about_list(&error)),
             other @ (VerifierBuilderError::NoRootAnchors | _) => {
@@ -134,12 +136,95 @@ fn verifiers(
             }
         })
     };
-    let of_those_in = build(builder())?;
-    let at_the_door = match revoked {
-        None => Arc::clone(&of_those_in),
-        Some(_) => build(builder().enforce_revocation_expiration())?,
+    let Some(revoked) = revoked else {
+        let of_those_in = build(false, Vec::new())?;
+        return Ok(Verifiers { at_the_door: Arc::clone(&of_those_in), of_those_in });
     };
-    Ok(Verifiers { at_the_door, of_those_in })
+    let of_each_key = |is_strict: bool| {
+        let built = revoked.sets().map(|lists| build(is_strict, lists));
+        built.collect::<Result<Vec<_>, _>>().map(OfEachKey::of)
+    };
+    Ok(Verifiers { at_the_door: of_each_key(true)?, of_those_in: of_each_key(false)? })
+}
+
+/// Verifiers with different revocation lists: of an issuer that has several keys each has the lists
+/// of one key. A list is accepted only if the key that has signed the certificate has signed it as
+/// well, so a certificate is accepted if one verifier accepts it. But a key may have two
+/// identifiers, with an older list for one of them, so what one verifier finds revoked is refused.
+#[derive(Debug)]
+struct OfEachKey {
+    first: Arc<dyn ClientCertVerifier>,
+    others: Vec<Arc<dyn ClientCertVerifier>>,
+}
+
+impl OfEachKey {
+    /// Combines verifiers, of which there is at least one.
+    fn of(mut verifiers: Vec<Arc<dyn ClientCertVerifier>>) -> Arc<dyn ClientCertVerifier> {
+        let first = verifiers.swap_remove(0);
+        if verifiers.is_empty() {
+            return first;
+        }
+        Arc::new(OfEachKey { first, others: verifiers })
+    }
+}
+
+impl ClientCertVerifier for OfEachKey {
+    fn client_auth_mandatory(&self) -> bool {
+        self.first.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.first.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        issuers: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let is_revoked = |judged: &Result<ClientCertVerified, Error>| {
+            matches!(judged, Err(Error::InvalidCertificate(CertificateError::Revoked)))
+        };
+        let is_of_other_key = |judged: &Result<ClientCertVerified, Error>| {
+            let wrong = CertRevocationListError::BadSignature;
+            judged.as_ref().is_err_and(|why| *why == Error::InvalidCertRevocationList(wrong))
+        };
+        let mut judged = self.first.verify_client_cert(own, issuers, now);
+        for other in &self.others {
+            if is_revoked(&judged) {
+                break;
+            }
+            let next = other.verify_client_cert(own, issuers, now);
+            let is_better = judged.is_err() && (next.is_ok() || is_of_other_key(&judged));
+            if is_better || is_revoked(&next) {
+                judged = next;
+            }
+        }
+        judged
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.first.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.first.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.first.supported_verify_schemes()
+    }
 }
 
 /// Certificates by the names that they are valid for.
@@ -187,7 +272,7 @@ impl ResolvesServerCert for ByName {
 
 #[cfg(test)]
 mod tests {
-    use super::super::TicketKeys;
+    use super::super::{RevocationLists, TicketKeys};
     use super::*;
     use rcgen::{
         BasicConstraints, Certificate as Certified, CertificateParams,
@@ -271,43 +356,112 @@ mod tests {
         }
     }
 
+    /// A certificate with the number 7, of an authority or issued by one.
+    fn made(
+        is_ca: bool,
+        by: Option<&Issuer<'_, KeyPair>>,
+        name: &str,
+    ) -> (Certified, Issuer<'static, KeyPair>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = if is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from(7));
+        let own = match by {
+            Some(by) => params.signed_by(&key, by).unwrap(),
+            None => params.self_signed(&key).unwrap(),
+        };
+        (own, Issuer::new(params, key))
+    }
+
+    /// A list that revokes the certificate with this number.
+    fn list(by: &Issuer<'_, KeyPair>, revokes: u64, until: i32) -> String {
+        named_list(by, revokes, [2020, until], KeyIdMethod::Sha256)
+    }
+
+    /// The same, with the key that has signed it identified in this way.
+    fn named_list(
+        by: &Issuer<'_, KeyPair>,
+        revokes: u64,
+        years: [i32; 2],
+        key_identifier_method: KeyIdMethod,
+    ) -> String {
+        let revoked = RevokedCertParams {
+            serial_number: SerialNumber::from(revokes),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let [this_update, next_update] = years.map(|year| date_time_ymd(year, 1, 1));
+        let list = CertificateRevocationListParams {
+            this_update,
+            next_update,
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method,
+        };
+        list.signed_by(by).unwrap().pem().unwrap()
+    }
+
+    /// True if a client with this certificate, and none of an issuer, is accepted.
+    fn lets_in(roots: &[&Certified], lists: &[String], own: &Certified) -> bool {
+        let pem: String = roots.iter().map(|root| root.pem()).collect();
+        let lists = RevocationLists::read(lists.concat().as_bytes()).unwrap();
+        let (authorities, revoked) = (pem.as_bytes(), Some(&lists));
+        let clients = Clients { authorities, revoked, optional: false };
+        let Ok(both) = verifiers(&clients, Arc::new(lean::provider())) else { panic!() };
+        let now = u64::try_from(date_time_ymd(2026, 1, 1).unix_timestamp()).unwrap();
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        let judged = [both.at_the_door, both.of_those_in]
+            .map(|verifier| verifier.verify_client_cert(own.der(), &[], at).is_ok());
+        assert_eq!(judged[0], judged[1], "no list has expired");
+        judged[0]
+    }
+
+    /// An authority that changes its key keeps its name, and has lists for both keys for a while.
+    #[test]
+    fn each_key_of_an_authority_has_lists() {
+        let [(old, by_old), (new, by_new)] = [(); 2].map(|()| made(true, None, "root"));
+        let [of_old, of_new] = [&by_old, &by_new].map(|by| made(false, Some(by), "own").0);
+        let roots = [&old, &new];
+        for (revokes, want) in
+            [([1, 1], [true, true]), ([7, 1], [false, true]), ([1, 7], [true, false])]
+        {
+            let mut lists = [list(&by_old, revokes[0], 2030), list(&by_new, revokes[1], 2031)];
+            for _ in 0..2 {
+                assert_eq!([&of_old, &of_new].map(|own| lets_in(&roots, &lists, own)), want);
+                lists.reverse();
+            }
+        }
+        let lists = [list(&by_new, 1, 2030)];
+        let got = [&of_old, &of_new].map(|own| lets_in(&roots, &lists, own));
+        assert_eq!(got, [false, true], "no list is of the old key");
+    }
+
+    /// An older list does not admit what a newer one revokes, even if it identifies the key
+    /// differently.
+    #[test]
+    fn a_key_may_have_two_identifiers() {
+        let (root, by_root) = made(true, None, "root");
+        let (own, _) = made(false, Some(&by_root), "own");
+        let methods = [KeyIdMethod::Sha256, KeyIdMethod::Sha512];
+        for [older, newer] in [[0, 1], [1, 0]].map(|places| places.map(|at: usize| &methods[at])) {
+            let lists = [
+                named_list(&by_root, 1, [2020, 2030], older.clone()),
+                named_list(&by_root, 7, [2021, 2031], newer.clone()),
+            ];
+            assert!(!lets_in(&[&root], &lists, &own));
+        }
+    }
+
     /// An expired list admits no new client, but ends no connection. A revocation does both.
     #[test]
     fn what_is_revoked_is_out() {
-        let made = |is_ca: bool, by: Option<&Issuer<'_, KeyPair>>, name: &str| {
-            let key = KeyPair::generate().unwrap();
-            let mut params = CertificateParams::new(Vec::new()).unwrap();
-            params.is_ca =
-                if is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
-            params.distinguished_name.push(DnType::CommonName, name);
-            params.serial_number = Some(SerialNumber::from(7));
-            let own = match by {
-                Some(by) => params.signed_by(&key, by).unwrap(),
-                None => params.self_signed(&key).unwrap(),
-            };
-            (own, Issuer::new(params, key))
-        };
         let (root, by_root) = made(true, None, "root");
         let (issuer, by_issuer) = made(true, Some(&by_root), "issuer");
         let (own, _) = made(false, Some(&by_issuer), "own");
         let (own, issuer) = (own.der().clone(), [issuer.der().clone()]);
-        let list = |by: &Issuer<'_, KeyPair>, revokes: u64, until: i32| {
-            let revoked = RevokedCertParams {
-                serial_number: SerialNumber::from(revokes),
-                revocation_time: date_time_ymd(2020, 1, 1),
-                reason_code: None,
-                invalidity_date: None,
-            };
-            let list = CertificateRevocationListParams {
-                this_update: date_time_ymd(2020, 1, 1),
-                next_update: date_time_ymd(until, 1, 1),
-                crl_number: SerialNumber::from(1),
-                issuing_distribution_point: None,
-                revoked_certs: vec![revoked],
-                key_identifier_method: KeyIdMethod::Sha256,
-            };
-            list.signed_by(by).unwrap().pem().unwrap()
-        };
         let now = u64::try_from(date_time_ymd(2026, 1, 1).unix_timestamp()).unwrap();
         let at = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let (shown, pairs) = ([own.clone(), issuer[0].clone()], [pair(&["a.example"])]);

@@ -7,6 +7,7 @@ use std::fmt::Write;
 /// Encoded object identifiers.
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 0x1c];
+const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
 
 /// The object identifiers of attribute types that have a short name (RFC 4514 section 3), and of
 /// some more that have one in OpenSSL.
@@ -93,6 +94,8 @@ pub(super) struct CertificateList<'a> {
     pub(super) revoked: usize,
     /// True if it covers only some of its issuer's certificates.
     pub(super) is_partial: bool,
+    /// The encoded identifier of the key that signed it. Empty if there is none.
+    pub(super) key: &'a [u8],
 }
 
 impl<'a> CertificateList<'a> {
@@ -110,11 +113,15 @@ impl<'a> CertificateList<'a> {
         }
         let mut extensions = signed.inside(EXTENSIONS_OF_LIST).unwrap_or(Der(&[]));
         let mut extensions = extensions.inside(SEQUENCE).unwrap_or(Der(&[]));
-        let mut is_partial = false;
+        let (mut is_partial, mut key) = (false, &[][..]);
         while let Some(mut extension) = extensions.inside(SEQUENCE) {
-            is_partial |= extension.take(OBJECT_IDENTIFIER)? == ISSUING_DISTRIBUTION_POINT;
+            match extension.take(OBJECT_IDENTIFIER)? {
+                ISSUING_DISTRIBUTION_POINT => is_partial = true,
+                AUTHORITY_KEY_IDENTIFIER => key = extension.0,
+                _ => {}
+            }
         }
-        Some(CertificateList { has_version, issuer, updates, revoked, is_partial })
+        Some(CertificateList { has_version, issuer, updates, revoked, is_partial, key })
     }
 }
 
