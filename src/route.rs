@@ -130,9 +130,8 @@ impl Router {
         }
         let lists: Vec<Lists> = specs.iter().map(|spec| spec.lists).collect();
         let differ = lists.windows(2).any(|two| two[0] != two[1]);
-        let guards = |route: &&Route| {
-            route.guarded || differ && lists[usize::from(route.id)] != [None; 3]
-        };
+        let guards =
+            |route: &&Route| route.guarded || differ && lists[usize::from(route.id)] != [None; 3];
         let mut readings = Vec::new();
         if routes.iter().any(|route| guards(&route)) {
             readings.clone_from(&routes);

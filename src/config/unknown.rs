@@ -14,11 +14,8 @@ pub(super) enum Meant {
 use Meant::{Key, Say};
 
 const LISTEN: Meant = Say("write listen = [\"127.0.0.1:8080\"] in [server]");
-const TARGETS: Meant =
-    Say("write target_url in [[api]]; it may be a list of targets");
-const AUTH: Meant = Say(
-    "[api.auth] wants a key of keys_file, or asks an auth server (url)",
-);
+const TARGETS: Meant = Say("write target_url in [[api]]; it may be a list of targets");
+const AUTH: Meant = Say("[api.auth] wants a key of keys_file, or asks an auth server (url)");
 const TLS: Meant = Say(
     "for clients, write listen_tls in [server], and certificate and key in [[tls.certificate]]; \
     for targets, write https:// in target_url",
@@ -115,10 +112,7 @@ pub(super) const TYK: &Hints = &[
 /// Keys of what Tyk adds to OpenAPI documents, in lower case. [`TYK`] has those that are the same
 /// in other definitions.
 pub(super) const TYK_OAS: &Hints = &[
-    (
-        &["server"],
-        Say("write listen_path, strip_listen_path, host and active in [[api]] itself"),
-    ),
+    (&["server"], Say("write listen_path, strip_listen_path, host and active in [[api]] itself")),
     (&["upstream"], Say("write target_url and preserve_host_header in [[api]] itself")),
     (&["listenpath"], Key("api.listen_path")),
     (&["strip"], Key("api.strip_listen_path")),
@@ -515,9 +509,8 @@ mod tests {
                     let code = code.rsplit('.').next().unwrap();
                     let words = [in_snake_case(code), as_written_here(code)];
                     let mut all = hints.into_iter().flatten();
-                    let hint = all.find(|(known, _)| {
-                        words.iter().any(|word| known.contains(&word.as_str()))
-                    });
+                    let hint = all
+                        .find(|(known, _)| words.iter().any(|word| known.contains(&word.as_str())));
                     let Some((known, Key(path))) = hint else { continue };
                     if OTHERWISE.iter().any(|(of, word)| *of == page && known.contains(word)) {
                         continue;

@@ -22,8 +22,8 @@ use super::head::HeadError;
 use crate::work;
 use httparse::{EMPTY_HEADER, Header, Status};
 
-pub use list::{elements, unquoted_elements};
 pub(super) use list::split;
+pub use list::{elements, unquoted_elements};
 pub use origins::{
     ALLOW_CREDENTIALS, ALLOW_ORIGIN, EXPOSE_HEADERS, Field, OriginFields, is_about_origins,
 };

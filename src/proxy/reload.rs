@@ -222,9 +222,8 @@ fn move_on(
     if !waits || !is_removed {
         return false;
     }
-    let is_of = |(of, index): &(Rc<Config>, u16)| {
-        Rc::ptr_eq(of, &exchange.config) && *index == former
-    };
+    let is_of =
+        |(of, index): &(Rc<Config>, u16)| Rc::ptr_eq(of, &exchange.config) && *index == former;
     let successor = known.take().filter(|known| is_of(&known.of)).unwrap_or_else(|| {
         let index = config.apis.iter().position(|new| api.serves_like(new));
         let index = index.and_then(|index| u16::try_from(index).ok());

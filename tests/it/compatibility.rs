@@ -7,8 +7,8 @@
 use crate::golden;
 use crate::manual::{keys_of_file, keys_of_key_file};
 use millstream::testing::{
-    Answered, Asked, CHECK_RESULTS, CONFINED, CONNECTION_STATES, Cause, Failure, Handshake, Outcome,
-    ProxyHeader, Veto,
+    Answered, Asked, CHECK_RESULTS, CONFINED, CONNECTION_STATES, Cause, Failure, Handshake,
+    Outcome, ProxyHeader, Veto,
 };
 use std::collections::BTreeSet;
 use std::fs;

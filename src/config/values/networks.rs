@@ -51,7 +51,7 @@ impl Networks {
         let network = text.parse::<IpNet>().or_else(|_| address()).map_err(|_| NO_NETWORK)?;
         if network.trunc() != network {
             return Err(
-                "the address has bits beyond its prefix; write a network like "10.0.0.0/8"",
+                "the address has bits beyond its prefix; write a network like \"10.0.0.0/8\"",
             );
         }
         self.networks.push(canonical(network));
