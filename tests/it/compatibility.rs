@@ -139,8 +139,11 @@ fn paths(transcripts: &str) -> Names {
                 Some(_) => "DELETE /streams/ID".to_owned(),
                 None => request.to_owned(),
             };
-        } else if said.contains(" < HTTP/1.1 ") && !said.contains(" < HTTP/1.1 4") {
-            found.insert(asked.clone());
+        } else if said.contains(" < HTTP/1.1 ") {
+            let asked = std::mem::take(&mut asked);
+            if !asked.is_empty() && !said.contains(" < HTTP/1.1 4") {
+                found.insert(asked);
+            }
         }
     }
     found
