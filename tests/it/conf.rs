@@ -511,7 +511,7 @@ fn without_a_file() {
         assert!(error.starts_with(want), "{error}");
     };
     wrong("8000", None, "--to: no host; write \"localhost:8000\"");
-    wrong("http://127.0.0.1", Some(":80"), "--listen: no IP address; ");
+    wrong("http://127.0.0.1", Some(":80"), "--listen: the IP address is missing; ");
 }
 
 /// A name that the system rejects without a lookup stands for one that does not exist. It causes a

@@ -109,15 +109,15 @@ fn nobody_is_overtaken() {
     }
 }
 
-/// After a reload the api has another target. The connections to the previous one are no longer
-/// counted, so nothing may wait for them.
+/// After a reload the api has a target for which the requests were not written. The connections to
+/// the previous one are no longer counted, so nothing may wait for them.
 #[test]
 fn who_waits_for_an_upstream_that_is_gone_is_told() {
     let mut stage = Stage::new(1, Faults::NONE);
     let clients: Vec<Peer> = (0..2 * MAX).map(|number| stage.ask(number)).collect();
     let now = Tick::from_millis(10);
     stage.world.advance_to(now);
-    stage.world.proxy.reload(config("10.0.0.2"), Budget::unlimited(1000), now);
+    stage.world.proxy.reload(config("10.0.0.2/b"), Budget::unlimited(1000), now);
     stage.world.settle().unwrap();
     for (number, client) in clients.iter().enumerate() {
         let heard = stage.world.net().hear(*client, usize::MAX);

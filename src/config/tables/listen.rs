@@ -256,7 +256,7 @@ mod tests {
         };
         check(&["http://127.0.0.1:8080", "tcp://0.0.0.0:80"], "this is a URL; ");
         check(&["127.0.0.1", "::1", "[::1]"], "no port; ");
-        check(&["8080", ":8080", "*:8080"], "no IP address; ");
+        check(&["8080", ":8080", "*:8080"], "the IP address is missing; ");
         check(&["localhost:8080"], "a name instead of an IP address; ");
         check(&["a.example:80"], "a name instead of one of this host's ");
         check(&["", "::1:80x", "1.1.1.1:65536", "127.0.0.1:8080 ", ":x"], "not an IP address");

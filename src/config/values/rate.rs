@@ -104,7 +104,7 @@ mod tests {
         check("'20/hour'", "the unit of hours is h");
         check("'20/d'", "the longest time is an hour");
         check("'20/10s'", "the time is one second");
-        check("'0/s'", "no request at all");
+        check("'0/s'", "no request would pass");
         check("'1000001/s'", "more than a million");
         check("'99999999999999999999/s'", "more than a million");
     }

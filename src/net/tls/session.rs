@@ -8,7 +8,8 @@ use crate::net::{Net, Ready, Received, Sent, SockId, TlsError, TlsFault, Token};
 use std::io;
 
 /// The maximum number of bytes of records without payload that a peer may send in a row. A read
-/// continues until it has payload or the socket is drained, and each record takes time.
+/// continues until it has payload or the socket is drained, and each record takes time. The library
+/// limits empty records in a row and key updates in a row, but either resets the other's count.
 const WITHOUT_PAYLOAD_MAX: usize = AT_ONCE;
 
 /// The progress of a session.

@@ -95,7 +95,7 @@ mod tests {
         check(&many, "line 65 is one key too many: 64 are possible");
     }
 
-    /// nginx uses files of 48 or 80 random bytes.
+    /// The ticket key files of nginx are 48 or 80 random bytes.
     #[test]
     fn a_file_that_is_no_text() {
         let wrong = TicketKeys::read(&[200; 48]).unwrap_err();

@@ -76,8 +76,8 @@ x.toml:6:5: listen_path: it belongs to [[api]]
 x.toml:6:29: target_url: it belongs to [[api]]
 x.toml:8:3: version_data: there is no equivalent; leave it out
 x.toml:9:3: CORS: this is a separate table; write [api.cors]
-x.toml:9:13: allowed_origins: origins in [api.cors] is which pages may read responses, \
-    allowed_origins in [[api]] which pages may send requests at all"
+x.toml:9:13: allowed_origins: origins in [api.cors] says which pages may read responses, \
+    allowed_origins in [[api]] which ones may send requests at all"
     );
     let json = r#"{"listen_port": 8080, "http_server_options": {"read_timeout": 10}}"#;
     let said = errors(json);

@@ -88,7 +88,7 @@ fn certificates_that_cannot_be_used() {
     for (certificate, what) in [
         (&empty, format!("{}: no certificate in it; it has to be a PEM file", empty.as_str())),
         (&missing, format!("cannot read {name}: No such file or directory")),
-        (&unordered, format!("{}: certificate 2 in it is not of the issuer", unordered.as_str())),
+        (&unordered, format!("{}: certificate 2 in it is not the issuer", unordered.as_str())),
     ] {
         wrong(&listening(&table(certificate, &key)), "5:15", &format!("{at}: {what}"));
     }

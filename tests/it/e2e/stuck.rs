@@ -64,7 +64,7 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     assert!(listed.contains("\"silent_workers\":[3]"), "{listed}");
     let (status, said) = ask(admin, "DELETE /streams/fffff");
     assert_eq!(status, "HTTP/1.1 202 Accepted");
-    assert!(said.starts_with("It ends if a silent worker has it. Worker 3 has not"), "{said}");
+    assert!(said.starts_with("It ends if a silent worker has it. Worker 3 has been"), "{said}");
     let mut watcher = Line::to(admin);
     watcher.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
     watcher.response();

@@ -143,7 +143,7 @@ fn a_wrong_file_is_refused() {
         assert!(!ended.stderr.contains("c2VjcmV0"), "{}", ended.stderr);
     };
     let short = file(&format!("# keys\n{}c2VjcmV0\n", key('A')));
-    wrong(short.as_str(), &format!("{}: line 3 is no key of 32 to 1024 bytes", short.as_str()));
+    wrong(short.as_str(), &format!("{}: line 3 is not a key of 32 to 1024 bytes", short.as_str()));
     let missing = Scratch::path("key");
     wrong(missing.as_str(), &format!("cannot read {}: No such file", missing.as_str()));
     let (keys, ca) = (file(&key('A')), place.authority.file());
