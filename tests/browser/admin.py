@@ -114,6 +114,12 @@ class Browser:
         with open(path, "wb") as file:
             file.write(base64.b64decode(data))
 
+    def visit(self, url):
+        """Opens another page, and forgets what the one before has done."""
+        self.ask("Page.navigate", url="about:blank")
+        self.events.clear()
+        self.ask("Page.navigate", url=url)
+
     def happened(self, method):
         return [params for name, params in self.events if name == method]
 
@@ -274,8 +280,7 @@ def judge_lists(browser, text):
 
 def judge_workers(browser, url):
     """Opens the page of a proxy with two workers, whose three clients share a stream."""
-    browser.events.clear()
-    browser.ask("Page.navigate", url=url)
+    browser.visit(url)
     browser.wait("document.readyState === 'complete' && document.querySelector('#headline')")
     browser.wait("document.querySelector('#headline').textContent === "
                  "'3 streams open, none in trouble.'")
@@ -307,8 +312,7 @@ def assert_alone(browser, url):
 
 def diagnose(browser, situation, url, screenshot):
     """Opens the page during trouble: it must say what is wrong, and where."""
-    browser.events.clear()
-    browser.ask("Page.navigate", url=url)
+    browser.visit(url)
     browser.wait("document.readyState === 'complete' && document.querySelector('#headline')")
     rows = "[...document.querySelectorAll('#apis tbody tr')]"
     row = f"{rows}.find((row) => row.cells[0].textContent === 'prices')"
