@@ -44,7 +44,7 @@ pub fn summary(tables: &[Table], peers: &[Peer]) -> String {
     };
     format!(
         "{told}\nLess is better where nothing else is said. **Bold** is the best proxy, and \
-         whoever was not told\napart from it. How to read all this: benches/README.md.\n\n{}",
+         each that does not\ndiffer from it. How to read all this: benches/README.md.\n\n{}",
         markdown::table(&heading, &rows, 2)
     )
 }
@@ -146,7 +146,7 @@ fn unclear(table: &Table) -> String {
         Some(caption) => {
             let by = if table.is_by_ratio() { " × floor" } else { "" };
             let what = caption.what;
-            format!("\nNot told apart by {what}{by}: {}\n", pairs.join(", "))
+            format!("\nNo difference in {what}{by}: {}\n", pairs.join(", "))
         }
         None => String::new(),
     }
@@ -266,7 +266,7 @@ mod tests {
             "| millstream | 16.0 (2.00–30.0) | 2.50 (2.00–3.00) |  ",
             "| haproxy    |           failed |           failed |  ",
             "\nFAILED: haproxy, round 2: no\n",
-            "\nNot told apart by CPU per event × floor: millstream and nginx (2 rounds)\n",
+            "\nNo difference in CPU per event × floor: millstream and nginx (2 rounds)\n",
         ] {
             assert!(text.contains(row), "{row}\n{text}");
         }

@@ -70,6 +70,11 @@ impl Table {
         self.rounds(peer) == 0 && self.failures_of(peer).is_empty()
     }
 
+    /// True if a peer failed in some of its rounds. If it failed in all, that is its result.
+    pub fn has_gaps(&self) -> bool {
+        self.peers.iter().any(|peer| self.rounds(*peer) > 0 && !self.failures_of(*peer).is_empty())
+    }
+
     /// The number of a peer's rounds with results.
     pub fn rounds(&self, peer: Peer) -> usize {
         self.found.get(&peer).map_or(0, BTreeMap::len)
