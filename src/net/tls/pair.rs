@@ -146,7 +146,7 @@ mod tests {
             (format!("{own}{}{}", root.pem, middle.pem), 2),
         ] {
             let Err(PairError::Certificate(what)) = read(&chain, &key) else { panic!("{n}") };
-            assert!(what.starts_with(&format!("certificate {n} in it is not the issuer ")), "{what}");
+            assert!(what.starts_with(&format!("certificate {n} in it is not the ")), "{what}");
         }
         let Err(PairError::Key(what)) = read(&format!("{}{own}", middle.pem), &key) else {
             panic!("the key does not match the first certificate")

@@ -74,10 +74,17 @@ fn an_api_that_lists_its_clients_guards_too() {
     let how = " has its own allow and deny and allowed_origins";
     check(&open, &guarded(&all), &[&secret(how)]);
     check(&format!("{open}\n{allow}"), &guarded(allow), &[]);
-    let reverse = "api shut: its path /secret leads to /secret on a server where api open has \
-        its own deny and allowed_origins; protect both alike, or give them separate servers";
-    check(&format!("{open}\n{all}"), &guarded(allow), &[reverse]);
-    check(&format!("{open}\n{deny}"), &guarded(allow), &[&secret(" has its own allow")]);
+    // Both have a list that the other does not have.
+    let reverse = |lists: &str| {
+        format!(
+            "api shut: its path /secret leads to /secret on a server where api open has its own \
+            {lists}; protect both alike, or give them separate servers"
+        )
+    };
+    let others = reverse("deny and allowed_origins");
+    check(&format!("{open}\n{all}"), &guarded(allow), &[&others]);
+    let both = [reverse("deny"), secret(" has its own allow")];
+    check(&format!("{open}\n{deny}"), &guarded(allow), &[&both[0], &both[1]]);
     check(&open, &guarded(&format!("{allow}\n[api.auth]")), &[&secret(WITH_KEY)]);
     let both = format!("{open}\n[api.auth]");
     check(&both, &guarded(&format!("{allow}\n[api.auth]")), &[&secret(" has its own allow")]);

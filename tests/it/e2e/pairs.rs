@@ -96,7 +96,7 @@ fn certificates_that_cannot_be_used() {
     for (certificate, key, what) in [
         (&certificate, &missing, format!("cannot read {name}: No such file or directory")),
         (&certificate, &certificate, format!("{}: no private key in it", certificate.as_str())),
-        (&certificate, &sealed, format!("{}: it is encrypted, and there is", sealed.as_str())),
+        (&certificate, &sealed, format!("{}: it is encrypted, and nobody", sealed.as_str())),
         (&swapped, &key, format!("{}: it is not the key of the certificate", key.as_str())),
         (&certificate, &other_key, format!("{}: it is not the key of", other_key.as_str())),
     ] {
