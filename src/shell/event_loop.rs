@@ -411,7 +411,8 @@ impl EventLoop {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use crate::net::mio::Listener;

@@ -159,7 +159,8 @@ impl Play {
         }
         // Refused bytes are offered again: followed by more, or only those that are committed.
         let committed = self.conn.committed(&self.net);
-        let bytes = said(self.went[0], if n % 2 == 0 { 200_000 } else { n.max(committed) });
+        let bytes =
+            said(self.went[0], if n.is_multiple_of(2) { 200_000 } else { n.max(committed) });
         match self.conn.write(&mut self.net, &bytes) {
             Written::Bytes(n) => self.went[0] += n,
             Written::Blocked => assert!(!self.conn.ready.has(Ready::WRITE)),
