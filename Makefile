@@ -13,8 +13,8 @@ INSTALL ?= install
 TARGETS ?= i686-unknown-linux-musl aarch64-unknown-linux-musl
 
 .DEFAULT_GOAL := help
-.PHONY: help build run certificate test check targets msrv races sim golden fuzz interop watch kubernetes browser \
-    bench microbench count book doc clean dist dist-test evening install uninstall
+.PHONY: help build run certificate test check targets msrv workspaces races sim golden fuzz interop watch kubernetes \
+    browser bench microbench count book doc clean dist dist-test evening install uninstall
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,11 @@ msrv: ## check that it compiles with the oldest Rust that Cargo.toml names
 	echo "checking with Rust $(msrv)"; \
 	rustup run $(msrv) cargo check --locked --all-targets --target-dir target/msrv && \
 	rustup run $(msrv) cargo check --locked --no-default-features --target-dir target/msrv
+
+# They are separate workspaces, so no other check notices that a change of the product breaks them.
+workspaces: ## check that the benchmarks compile
+	$(CARGO) check --locked --all-targets --manifest-path benches/Cargo.toml
+	$(CARGO) check --locked --all-targets --manifest-path benches/micro/Cargo.toml
 
 races: ## run all interleavings of the threads that share state (loom)
 	$(CARGO) test --locked --manifest-path races/Cargo.toml

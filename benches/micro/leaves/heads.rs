@@ -122,12 +122,15 @@ pub fn write(criterion: &mut Criterion) {
         client: Some(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7))),
         peer_trusted: false,
         proto: "http",
+        stripped: "",
         length: BodyLength::Empty,
         uncoded: false,
         upgrade: false,
         close: false,
         changes: None,
+        last_event_id: None,
         key: None,
+        shown: None,
     };
     for (name, bytes) in REQUESTS {
         let mut store = FieldStore::new();
@@ -148,10 +151,12 @@ pub fn write(criterion: &mut Criterion) {
         persistent: true,
         client_version: Version::Http11,
         upgrade: false,
+        protocols: &[],
         date: Some("Thu, 18 Nov 2026 09:20:00 GMT"),
         anti_buffering: true,
         changes: None,
         cors: None,
+        replaced: &[],
     };
     for (name, bytes) in RESPONSES {
         let mut store = FieldStore::new();
