@@ -168,6 +168,8 @@ fn images_have_licences() {
     let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();
     assert!(dockerfile.contains("\nCOPY --from=build /build/licences /licences\n"));
     let context = fs::read_to_string(root().join(".dockerignore")).unwrap();
+    // The Dockerfile takes the licence of musl from there, and packaging/dist from its compiler.
+    assert!(root().join("packaging/licences/musl").exists());
     for name in ["LICENSE", "packaging/licences", "packaging/notices"] {
         let is_there = context.lines().any(|line| line.strip_prefix('!') == Some(name));
         assert!(dockerfile.contains(name) && is_there && root().join(name).exists(), "{name}");
