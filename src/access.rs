@@ -13,6 +13,7 @@ use crate::digits::{AddressText, Digits};
 use crate::http::client_address::ClientAddress;
 use crate::json::{self, Json};
 use crate::time::date;
+use std::fmt::Write;
 
 /// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,10 +153,11 @@ impl Line<'_> {
         fields.plain("event", |out| out.push_str(self.event));
         fields.plain("id", |out| Digits::hexadecimal(self.id).push_to(out));
         fields.word("api", self.api);
-        fields.plain("client", |out| match self.client {
-            ClientAddress::Ip(client) => out.push_str(AddressText::of(client).as_str()),
-            ClientAddress::Unix => out.push_str("unix"),
-            ClientAddress::Unknown => out.push_str("unknown"),
+        fields.plain("client", |out| match self.client.ip() {
+            Some(address) => out.push_str(AddressText::of(address).as_str()),
+            None => {
+                let _ = write!(out, "{}", self.client);
+            }
         });
         fields.word("key", self.key);
         let (method, target) = split(self.told.line());
