@@ -265,12 +265,8 @@ fn write_rest(json: &mut Json<'_>, name: &str, count: usize, max: usize) {
 
 /// The certificates that fit in a tick: those that are not valid first, then by date.
 fn most_urgent(expiries: &[Expiry]) -> Vec<&Expiry> {
-    let mut out: Vec<&Expiry> = Vec::new();
-    for expiry in expiries {
-        let rank = |expiry: &Expiry| (expiry.is_valid, expiry.at);
-        let place = out.iter().take_while(|known| rank(known) <= rank(expiry)).count();
-        out.insert(place, expiry);
-    }
+    let mut out: Vec<&Expiry> = expiries.iter().collect();
+    out.sort_by_key(|expiry| (expiry.is_valid, expiry.at));
     out.truncate(EXPIRIES_MAX);
     out
 }
