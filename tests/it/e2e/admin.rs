@@ -143,14 +143,25 @@ fn an_operator_finds_a_place() {
     }
 }
 
+/// A request for an answer.
+const ANSWER: &str = "GET /answer HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+/// Sends a request that reaches the upstream. Returns the connections of the client and of the
+/// upstream.
+fn send_through(program: &Program, origin: &Origin, request: &str) -> (Line, Line) {
+    let mut client = program.connect();
+    client.send(request);
+    let mut upstream = origin.accept();
+    upstream.request();
+    (client, upstream)
+}
+
 #[test]
 fn an_operator_drains() {
     let origin = Origin::listen();
     let (mut program, admin) = watched(&origin, "");
-    let mut client = program.connect();
-    client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n");
-    let mut upstream = origin.accept();
-    upstream.request();
+    let post = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n";
+    let (mut client, mut upstream) = send_through(&program, &origin, post);
     let (head, said) = ask(&mut Line::to(admin), "POST /drain", CHANGE);
     assert_eq!(head.first_line, "HTTP/1.1 202 Accepted");
     assert_eq!(
@@ -178,10 +189,7 @@ fn a_second_signal_comes_after_another_signal() {
     for first in ["TERM", "QUIT"] {
         let origin = Origin::listen();
         let (mut program, admin) = watched(&origin, "");
-        let mut client = program.connect();
-        client.send("GET /answer HTTP/1.1\r\nHost: a.example\r\n\r\n");
-        let mut upstream = origin.accept();
-        upstream.request();
+        let (_client, mut upstream) = send_through(&program, &origin, ANSWER);
         let (head, _) = ask(&mut Line::to(admin), "POST /drain", CHANGE);
         assert_eq!(head.first_line, "HTTP/1.1 202 Accepted");
         program.signal(first);
@@ -200,10 +208,7 @@ fn a_second_signal_comes_after_another_signal() {
 fn an_operator_is_not_told_of_its_own_requests_as_cut() {
     let origin = Origin::listen();
     let (mut program, admin) = watched(&origin, "");
-    let mut client = program.connect();
-    client.send("GET /answer HTTP/1.1\r\nHost: a.example\r\n\r\n");
-    let mut upstream = origin.accept();
-    upstream.request();
+    let _open = send_through(&program, &origin, ANSWER);
     let mut watcher = Line::to(admin);
     watcher.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
     watcher.response();
