@@ -133,6 +133,11 @@ struct Link {
 }
 
 impl Link {
+    /// True if the proxy holds the socket, or TLS at the far end has bytes to read.
+    fn is_live(&self) -> bool {
+        self.socket_open || (self.far.is_some() && !self.to_peer.bytes.is_empty())
+    }
+
     /// True if the peer can still send.
     fn takes_bytes(&self) -> bool {
         self.state == LinkState::Established && !self.to_proxy.ended && self.socket_open
@@ -155,6 +160,8 @@ pub struct SimNet {
     /// Faults that may be changed during a run.
     pub faults: Faults,
     links: Vec<Link>,
+    /// The links that can still change by themselves, in their order. The others are over.
+    live: Vec<usize>,
     /// By listener: links that are not accepted yet, and their clients' addresses.
     waiting: BTreeMap<u16, VecDeque<(usize, Option<IpAddr>)>>,
     /// The number of event loops. All of them accept on the same listeners.
@@ -199,6 +206,7 @@ impl SimNet {
             rng: Rng::new(seed),
             faults,
             links: Vec::new(),
+            live: Vec::new(),
             waiting: BTreeMap::new(),
             loops: 1,
             event_loop: 0,
@@ -253,7 +261,8 @@ impl SimNet {
         let is_one = |link: &&Link| {
             link.event_loop == event_loop && link.address.is_some_and(|to| addresses.contains(&to))
         };
-        self.links.iter().filter(is_one).filter(|link| link.socket_open).count()
+        let live = self.live.iter().map(|index| &self.links[*index]);
+        live.filter(is_one).filter(|link| link.socket_open).count()
     }
 
     /// The number of sockets that the proxy holds.
@@ -273,7 +282,9 @@ impl SimNet {
                 events.push(SimEvent::Listener(edge.1));
             }
         }
-        for index in 0..self.links.len() {
+        self.live.retain(|index| self.links[*index].is_live());
+        for index in 0..self.live.len() {
+            let index = self.live[index];
             if self.links[index].event_loop == self.event_loop {
                 self.pump(index);
                 self.event(index, &mut events);
@@ -291,8 +302,10 @@ impl SimNet {
     /// True if a later call of [`SimNet::events`] will report something.
     pub fn has_events(&self) -> bool {
         !self.listener_edges.is_empty()
-            || (0..self.links.len()).any(|index| self.can_pump(index))
-            || self.links.iter().any(|link| link.token.is_some() && self.owes(link))
+            || self.live.iter().any(|index| {
+                let link = &self.links[*index];
+                (link.token.is_some() && self.owes(link)) || self.can_pump(*index)
+            })
     }
 
     fn owes(&self, link: &Link) -> bool {
@@ -390,6 +403,7 @@ impl SimNet {
             reset_told: false,
             peer_closed: false,
         });
+        self.live.push(self.links.len() - 1);
         self.links.len() - 1
     }
 

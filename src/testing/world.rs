@@ -76,7 +76,7 @@ enum Order {
 /// An event loop that does not have the network at the moment.
 #[derive(Debug)]
 struct Other {
-    proxy: Proxy<TlsNet<SimNet>>,
+    proxy: Box<Proxy<TlsNet<SimNet>>>,
     wake: Tick,
     idle_turns: usize,
     /// The messages on their way from each loop, and when they arrive.
@@ -92,7 +92,7 @@ const fn unix_ms(now: Tick) -> u64 {
 #[derive(Debug)]
 pub struct World {
     /// The proxy, over its network: the first of several event loops.
-    pub proxy: Proxy<TlsNet<SimNet>>,
+    pub proxy: Box<Proxy<TlsNet<SimNet>>>,
     others: Vec<Other>,
     /// The messages on their way to the first loop from each, and when they arrive.
     mail: Vec<VecDeque<(Tick, Mail)>>,
@@ -155,7 +155,7 @@ impl World {
                 number: event_loop,
             };
             let part = config.clone().part_of(event_loop, loops);
-            Proxy::new(tls::around(net, 0), part, &ports, terms, now)
+            Box::new(Proxy::new(tls::around(net, 0), part, &ports, terms, now))
         });
         let Some(proxy) = all.next() else { unreachable!("there is at least one loop") };
         let mail = || (0..loops).map(|_| VecDeque::new()).collect();
@@ -183,7 +183,7 @@ impl World {
 
     /// The proxies of all event loops.
     pub fn all(&self) -> impl Iterator<Item = &Proxy<TlsNet<SimNet>>> {
-        [&self.proxy].into_iter().chain(self.others.iter().map(|other| &other.proxy))
+        [&*self.proxy].into_iter().chain(self.others.iter().map(|other| &*other.proxy))
     }
 
     /// The number of event loops.

@@ -6,17 +6,18 @@ use super::client::Client;
 use super::endless::{Endless, Kind};
 use super::message::Head;
 use super::origin::Origin;
-use super::plan::Plan;
+use super::plan::{self, Plan};
 use crate::journal;
 use millstream::testing::Tick;
 use millstream::testing::rng::Rng;
 use millstream::testing::sim::{Heard, Host, Peer, SimNet};
 use millstream::testing::toy::Shows;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The address of the server.
-pub(crate) const ADDRESS: &str = "10.0.0.9:80";
+pub(crate) const ADDRESS: SocketAddr = plan::address(9);
 
 /// The tolerance for ends: the server may send byte by byte, and a client may read its last bytes
 /// as slowly.
@@ -50,9 +51,8 @@ impl Rules {
 
     /// Makes the server listen.
     pub(crate) fn listen(self, net: &mut SimNet) {
-        let address = ADDRESS.parse().unwrap();
-        net.set_host(address, Host::Listening);
-        net.secure(address, self.is_secured.then_some(Shows::Good));
+        net.set_host(ADDRESS, Host::Listening);
+        net.secure(ADDRESS, self.is_secured.then_some(Shows::Good));
     }
 }
 

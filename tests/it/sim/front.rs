@@ -70,7 +70,7 @@ pub(super) fn stand(net: &mut SimNet, fronted: bool, announces: bool) {
     let front = || Front { listeners: LISTENERS.to_vec(), address: ADDRESS.parse().unwrap(), says };
     net.put_in_front(fronted.then(front));
     let origins = ADDRESSES.into_iter().filter(|_| announces);
-    net.expect_headers(origins.map(|address| address.parse().unwrap()).collect());
+    net.expect_headers(origins.collect());
 }
 
 /// The header for a client with this address.

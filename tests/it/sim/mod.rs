@@ -277,7 +277,7 @@ impl Play {
         let now = self.world.now;
         let mut moved = false;
         for (index, address) in ADDRESSES.into_iter().enumerate() {
-            while let Some(peer) = self.world.net().origin(address.parse().unwrap()) {
+            while let Some(peer) = self.world.net().origin(address) {
                 let (sick, seed) = (self.course.sick[index], self.rng.bits());
                 let names = self.terms.heeds_sessions;
                 self.origins.push(Origin::new(peer, index, sick, names, seed));
@@ -285,7 +285,7 @@ impl Play {
             }
         }
         while let Some(rules) = self.terms.auth
-            && let Some(peer) = self.world.net().origin(auth::ADDRESS.parse().unwrap())
+            && let Some(peer) = self.world.net().origin(auth::ADDRESS)
         {
             self.auth_servers.push(AuthServer::new(peer, rules, self.rng.bits()));
             moved = true;
@@ -413,7 +413,6 @@ fn draw_hosts(rng: &mut Rng, world: &mut World, terms: &mut Terms) {
     world.net().clients_show(Some(Shows::Good));
     let first = if rng.chance(80) { Host::Listening } else { Host::Refusing };
     for (address, host) in ADDRESSES.into_iter().zip([first, Host::Listening]) {
-        let address = address.parse().unwrap();
         world.net().set_host(address, host);
         world.net().secure(address, terms.secured.then_some(Shows::Good));
     }
@@ -479,7 +478,8 @@ fn draw_faults(rng: &mut Rng) -> Faults {
         short: sometimes(rng, 60),
         descriptors: usize::MAX,
         no_descriptor: if rng.chance(10) { rng.below(30) } else { 0 },
-        capacity: rng.pick(&[1, 7, 100, 4096, 65536]),
+        // One byte at a time takes a hundred times as many turns.
+        capacity: rng.pick(&[1, 7, 7, 100, 100, 4096, 4096, 4096, 65536, 65536, 65536]),
     }
 }
 
@@ -510,7 +510,7 @@ fn parse(text: &str) -> Config {
     let asks =
         asks.map(|asks| Asks { optional: asks.optional, accepts: Shows::Good, revokes: None });
     config.tls.server = Some(toy::server(asks));
-    let addresses = ADDRESSES.map(|address| Address::Tcp(address.parse().unwrap()));
+    let addresses = ADDRESSES.map(Address::Tcp);
     // One target with two addresses, or two targets.
     match config.apis[0].targets.as_mut_slice() {
         [one] => one.addresses = addresses.to_vec(),

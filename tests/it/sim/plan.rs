@@ -3,10 +3,15 @@
 use super::events::Stream;
 use millstream::testing::rng::Rng;
 use std::cell::Cell;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// The addresses of the origins. In some worlds the first refuses connections.
-pub(crate) const ADDRESSES: [&str; 2] = ["10.0.0.1:80", "10.0.0.2:80"];
+pub(crate) const ADDRESSES: [SocketAddr; 2] = [address(1), address(2)];
+
+/// The address of an origin, or of the auth server.
+pub(super) const fn address(host: u8) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, host), 80))
+}
 
 /// How the end of a body is indicated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

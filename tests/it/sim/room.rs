@@ -46,8 +46,7 @@ pub(crate) fn is_scarce(api: &Api) -> bool {
 impl Room {
     /// No connections yet, for this number of event loops.
     pub(crate) fn of(config: &Config, loops: usize) -> Room {
-        let addresses = ADDRESSES.map(|address| address.parse().unwrap());
-        let endpoints = addresses.chunks(addresses.len() / config.apis[0].targets.len());
+        let endpoints = ADDRESSES.chunks(ADDRESSES.len() / config.apis[0].targets.len());
         let part = |max| Part { max, allowed: max, open: 0 };
         let parts: Vec<_> = (0..loops).map(|index| part(max_of(config, index, loops))).collect();
         let of = |own: &[SocketAddr]| Endpoint { addresses: own.to_vec(), parts: parts.clone() };
