@@ -157,8 +157,8 @@ pub(crate) fn without_ours(got: &[u8], complete: bool, terms: Terms) -> Vec<u8> 
 /// empty line until there is an id.
 fn without_heartbeats(got: &[u8], complete: bool, event: &[u8]) -> Vec<u8> {
     let (mut kept, mut rest) = (Vec::new(), got);
+    let mut has_id = false;
     while let Some((&byte, behind)) = rest.split_first() {
-        let has_id = kept.windows(3).any(|w| w == b"id:");
         let long = !has_id && rest.starts_with(b":\n\n");
         let comment: &[u8] = if long { b":\n\n" } else { b":\n" };
         let ours = if event.is_empty() { comment } else { event };
@@ -170,6 +170,7 @@ fn without_heartbeats(got: &[u8], complete: bool, event: &[u8]) -> Vec<u8> {
             rest = &rest[heard.len()..];
         } else {
             kept.push(byte);
+            has_id |= kept.ends_with(b"id:");
             rest = behind;
         }
     }
