@@ -100,6 +100,33 @@ fn configurations_are_right() {
     assert!(examples > 8, "{examples}");
 }
 
+/// The values of a list of strings in a line of TOML, which may be a comment.
+fn listed<'a>(line: &'a str, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    let line = line.trim_start_matches([' ', '#']);
+    let values = line.strip_prefix(key).and_then(|rest| rest.strip_prefix(" = [")).unwrap_or("");
+    values.split('#').next().unwrap().split('"').skip(1).step_by(2)
+}
+
+/// Clients in a network that `trusted_proxies` lists are believed about their addresses. A wide one
+/// has clients in it: those of a cloud's nodes, or of a bridge's gateway.
+#[test]
+fn trusted_proxies_that_are_shown_are_few() {
+    let files = files_below(&root().join("conf"));
+    let files = files.into_iter().chain(documents().map(|(file, _)| file));
+    let mut shown = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for network in text.lines().flat_map(|line| listed(line, "trusted_proxies")) {
+            shown += 1;
+            let length = network.split_once('/').map(|(_, length)| length.parse::<u32>().unwrap());
+            let least = if network.contains(':') { 120 } else { 24 };
+            let is_small = length.is_none_or(|length| length >= least);
+            assert!(is_small, "{}: {network}", file.display());
+        }
+    }
+    assert!(shown > 4, "{shown}");
+}
+
 /// Replaces each reference to a variable or file by a digit.
 fn without_references(text: &str) -> String {
     let mut parts = text.split("${");
