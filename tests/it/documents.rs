@@ -127,6 +127,29 @@ fn trusted_proxies_that_are_shown_are_few() {
     assert!(shown > 4, "{shown}");
 }
 
+/// The systemd unit cannot open ports below 1024. A page that shows one says what can, and the
+/// socket unit has the line, perhaps as a comment.
+#[test]
+fn low_ports_are_opened_by_the_socket_unit() {
+    const SOCKET: &str = include_str!("../../conf/millstream.socket");
+    let mut low = 0;
+    for (file, text) in documents() {
+        for line in text.lines() {
+            for address in listed(line, "listen").chain(listed(line, "listen_tls")) {
+                let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+                if port.is_some_and(|port: u16| port < 1024) {
+                    low += 1;
+                    let opens = format!("ListenStream={address}");
+                    let is_there = |line: &str| line.trim_start_matches("# ") == opens;
+                    assert!(text.contains("`millstream.socket`"), "{}", file.display());
+                    assert!(SOCKET.lines().any(is_there), "{}: {opens}", file.display());
+                }
+            }
+        }
+    }
+    assert_eq!(low, 4);
+}
+
 /// Replaces each reference to a variable or file by a digit.
 fn without_references(text: &str) -> String {
     let mut parts = text.split("${");
