@@ -362,6 +362,48 @@ fn a_release_has_the_tag_of_its_version() {
     }
 }
 
+/// An upgrade restarts a service that runs, if the new version accepts its file. It says so if it
+/// does not, or if that fails.
+#[test]
+fn an_upgrade_restarts_what_can_start() {
+    let deb = ("packaging/deb/postinst", ["configure", "0.0.9-1"]);
+    let rpm = ("packaging/rpm/postun", ["1", ""]);
+    for (script, arguments) in [deb, rpm] {
+        for (runs, accepts, restarts, want) in [
+            (true, true, true, ""),
+            (true, true, false, "millstream.service could not be restarted: "),
+            (true, false, true, "millstream.service was not restarted, and runs the old version: "),
+            (false, false, true, ""),
+        ] {
+            let exit = |holds| if holds { "true" } else { "false" };
+            let log = "echo \"$*\" >> \"${0%/bin/*}/log\"";
+            let active = format!("*is-active*) {} ;;", exit(runs));
+            let restart = format!("*try-restart*) {} ;;", exit(restarts));
+            let manager = format!("{log}\ncase $* in {active} {restart} esac");
+            let programs = [
+                ("bin/systemctl", &*manager),
+                ("bin/deb-systemd-invoke", &*manager),
+                ("bin/millstream", exit(accepts)),
+                ("bin/getent", "true"),
+            ];
+            let mut command = copy_of(script, "upgrade", &programs);
+            // A folder that is there if systemd runs.
+            let folder = folder_of("upgrade");
+            let file = folder.join(script);
+            let text = fs::read_to_string(&file).unwrap();
+            let there = folder.to_str().unwrap();
+            fs::write(&file, text.replace("/run/systemd/system", there)).unwrap();
+            let output = command.args(arguments).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{said}");
+            assert!(said.starts_with(want) && said.is_empty() == want.is_empty(), "{said}");
+            let calls = fs::read_to_string(folder.join("log")).unwrap();
+            let has_restarted = calls.contains("try-restart millstream.service\n");
+            assert_eq!(has_restarted, runs && accepts, "{calls}");
+        }
+    }
+}
+
 /// Without a network, the checks that need one are skipped. `SKIP_NOTHING` makes that an error.
 #[test]
 fn ci_skips_only_what_cannot_be_done() {
