@@ -4,8 +4,8 @@
 use crate::config::file::{KEEPALIVE_UPSTREAM, RESPONSE_TIMEOUT, RESUME_TIMEOUT};
 use crate::config::tables::health::FAIL_TIMEOUT;
 use crate::config::tables::share::SETTLE;
-use crate::config::{Api, Compression, Failed, Ids, Join, OnGap, OnOutage, Resume, StreamKind};
-use crate::config::{Streams, Target};
+use crate::config::{Api, Compression, Failed, Ids, Join, KnownBy, OnGap, OnOutage, Resume};
+use crate::config::{StreamKind, Streams, Target};
 use crate::http::fields::is_named;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub(crate) fn keys(api: &Api) -> impl Iterator<Item = String> {
         .chain(kinds(api))
         .chain(health(api))
         .chain(kept(api))
+        .chain(lost(api))
         .chain(share(api));
     all.filter(|(is_vain, _)| *is_vain).map(|(_, what)| what.to_owned())
 }
@@ -84,6 +85,31 @@ fn kept(api: &Api) -> [(bool, &'static str); 1] {
         api.send_proxy && is_changed,
         "keepalive_upstream has no effect: with send_proxy no connection is used twice",
     )]
+}
+
+/// Warnings about fields of responses that `sticky` needs and clients do not get, each with whether
+/// it applies.
+fn lost(api: &Api) -> [(bool, &'static str); 3] {
+    let by = api.sticky.as_ref().map(|sticky| &sticky.by);
+    let (has_field, has_cookie) =
+        (matches!(by, Some(KnownBy::Field(_))), matches!(by, Some(KnownBy::Cookie(_))));
+    let is_early = api.streams.early_answer.is_some();
+    [
+        (
+            is_early && has_field,
+            "early_answer: a client that is answered early does not get the field that sticky \
+            needs",
+        ),
+        (
+            is_early && has_cookie,
+            "early_answer: a client that is answered early does not get the cookie that sticky \
+            needs",
+        ),
+        (
+            api.streams.on_outage == OnOutage::Hold && has_cookie,
+            "on_outage: a client that is held does not get the cookie that sticky needs",
+        ),
+    ]
 }
 
 /// Warnings about shared streams, each with whether it applies.

@@ -328,6 +328,33 @@ fn keys_for_another_kind() {
     check("resume_timeout = '5s'\nresume = true", &[]);
 }
 
+/// Fields of responses that clients do not get, though they need them to reach their target again.
+#[test]
+fn sticky_beside_heads_that_are_not_the_upstreams() {
+    let check = |keys: &str, want: &[&str]| {
+        let two = "['http://127.0.0.1:1', 'http://127.0.0.1:2']";
+        let text = API.replace("'http://127.0.0.1:8000'", two);
+        let warnings = parse(&format!("{text}{keys}\n")).warnings(None, 1);
+        let want: Vec<String> = want.iter().map(|what| format!("api a: {what}")).collect();
+        assert_eq!(warnings, want, "{keys}");
+    };
+    let field = "early_answer: a client that is answered early does not get the field that sticky \
+        needs";
+    let cookie = "early_answer: a client that is answered early does not get the cookie that \
+        sticky needs";
+    let held = "on_outage: a client that is held does not get the cookie that sticky needs";
+    for (sticky, early, hold) in [
+        ("", &[][..], &[][..]),
+        ("[api.sticky]\nfield = 'X'", &[field], &[]),
+        ("[api.sticky]\ncookie = 'x'", &[cookie], &[held]),
+        ("[api.sticky]\nquery = 'x'", &[], &[]),
+    ] {
+        check(&format!("early_answer = '1s'\n{sticky}"), early);
+        check(&format!("on_outage = 'hold'\n{sticky}"), hold);
+        check(&format!("on_outage = 'retry'\n{sticky}"), &[]);
+    }
+}
+
 /// Times that end before others begin.
 #[test]
 fn times_that_come_too_late() {
