@@ -33,7 +33,20 @@ impl Inherited {
                 inherited.unix.extend(passed.take_unix_listener(index)?);
             }
         }
+        inherited.warn_of_lost_files();
         Ok(inherited)
+    }
+
+    /// Logs which Unix sockets no client can find, because their file was removed.
+    fn warn_of_lost_files(&self) {
+        for bound in self.unix.iter().filter_map(|l| l.local_addr().ok()) {
+            if let Some(path) = bound.as_pathname()
+                && path.try_exists().is_ok_and(|exists| !exists)
+            {
+                let path = path.display();
+                log::warn!("inherited socket {path} was removed, so no client can connect to it");
+            }
+        }
     }
 
     /// True exactly when one of them is bound to an address of the configuration.

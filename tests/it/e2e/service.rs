@@ -92,6 +92,23 @@ fn a_socket_that_is_not_used_is_named() {
     assert_eq!(hint, format!("millstream: {want} {address}"));
 }
 
+/// A service manager may remove the folder of a Unix socket with its service, and keep the socket.
+#[test]
+fn a_socket_without_its_file_is_named() {
+    let path = Scratch::path("sock");
+    let listener = UnixListener::bind(path.as_str()).unwrap();
+    fs::remove_file(path.as_str()).unwrap();
+    let unix = path.as_str();
+    let config = Scratch::file(&format!(
+        "[server]\nlisten = ['unix:{unix}']\n[demo]\nlisten = '127.0.0.1:0'\n"
+    ));
+    let program = Program::serving_with(&mut inheriting(&config), OwnedFd::from(listener).into());
+    program.signal("TERM");
+    let said = program.ended().stderr;
+    let want = format!("inherited socket {unix} was removed, so no client can connect to it\n");
+    assert!(said.contains(&want), "{said}");
+}
+
 #[test]
 fn it_says_when_it_is_ready_and_when_it_ends() {
     let path = Scratch::path("notify");
