@@ -150,6 +150,20 @@ fn low_ports_are_opened_by_the_socket_unit() {
     assert_eq!(low, 4);
 }
 
+/// No controller may serve an Ingress without a class.
+#[test]
+fn each_ingress_has_a_class() {
+    let mut shown = 0;
+    for (file, text) in documents() {
+        let (blocks, _) = blocks(&text);
+        for (_, block) in blocks.iter().filter(|(_, block)| block.contains("kind: Ingress\n")) {
+            shown += 1;
+            assert!(block.contains("\n  ingressClassName: "), "{}: {block}", file.display());
+        }
+    }
+    assert_eq!(shown, 2);
+}
+
 /// Replaces each reference to a variable or file by a digit.
 fn without_references(text: &str) -> String {
     let mut parts = text.split("${");
