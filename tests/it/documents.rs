@@ -7,6 +7,7 @@ mod words;
 
 use crate::tidy::files_below;
 use millstream::Config;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -228,6 +229,28 @@ fn fronts_remove_what_only_a_proxy_may_send() {
             assert!(found || is_set, "{file}: {field}");
         }
     }
+}
+
+/// The fronts that remove a field by its full name have the same list, except for what Traefik
+/// always sets itself. `tests/interop/fronts` tries each of these names.
+#[test]
+fn fronts_that_need_full_names_have_the_same() {
+    let of_traefik =
+        ["X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP"].map(plain);
+    let set_by_nginx = ["X-Forwarded-For", "X-Forwarded-Proto"].map(plain);
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let nginx = read("conf/front/nginx.conf");
+    let names = nginx.lines().filter_map(|line| {
+        line.trim().strip_prefix("proxy_set_header ")?.strip_suffix(" \"\";").map(plain)
+    });
+    let nginx: BTreeSet<String> = names.collect();
+    let traefik = read("conf/front/traefik-dynamic.yml");
+    let names = traefik.lines().filter_map(|line| line.trim().strip_suffix(": \"\"").map(plain));
+    assert_eq!(nginx, names.chain(of_traefik).collect());
+    let fronts = read("tests/interop/fronts");
+    let (_, tried) = fronts.split_once("OF_PROXIES = \"\"\"").unwrap();
+    let tried = tried.split("\"\"\"").next().unwrap().split_whitespace().map(plain);
+    assert_eq!(tried.collect::<BTreeSet<_>>(), nginx.into_iter().chain(set_by_nginx).collect());
 }
 
 /// The name of a field, or a regular expression for it, in lower case with hyphens.
