@@ -165,6 +165,23 @@ fn each_ingress_has_a_class() {
     assert_eq!(shown, 2);
 }
 
+/// What documents say about the memory of an idle stream is what was measured.
+#[test]
+fn an_idle_stream_costs_what_was_measured() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let results = read("benches/RESULTS.md");
+    let row = results.lines().find(|line| line.contains("| memory per stream, bytes ")).unwrap();
+    // The columns before it: an empty one, scenario, figure, direct, floor.
+    let measured = row.split('|').nth(5).unwrap().trim().trim_matches('*');
+    for (page, says) in [
+        ("docs/internals.md", format!("An idle stream costs {measured} bytes,")),
+        ("docs/measure.md", format!("| memory of an idle stream | {measured} B |")),
+        ("docs/scale.md", format!("| idle stream, no TLS | {measured} B |")),
+    ] {
+        assert!(read(page).contains(&says), "{page}: {says}");
+    }
+}
+
 /// Replaces each reference to a variable or file by a digit.
 fn without_references(text: &str) -> String {
     let mut parts = text.split("${");
