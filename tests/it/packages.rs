@@ -362,6 +362,26 @@ fn a_release_has_the_tag_of_its_version() {
     }
 }
 
+/// Commands in documents name the files and the image of this version.
+#[test]
+fn a_release_has_its_version_in_commands() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (named, is_its) in [(version, true), ("0.0.9", false)] {
+        let mut command = copy_of("packaging/release", "named", &[("bin/git", "echo abc")]);
+        let docs = folder_of("named").join("docs");
+        fs::create_dir_all(&docs).unwrap();
+        for page in ["start.md", "packaging.md", "kubernetes.md"] {
+            let text = fs::read_to_string(root().join("docs").join(page)).unwrap();
+            fs::write(docs.join(page), text.replace(version, named)).unwrap();
+        }
+        let (_, said) = outcome(command.args(["--no-record", "version"]));
+        for page in ["start.md", "packaging.md"] {
+            let wrong = format!("docs/{page} names another version: ");
+            assert_eq!(!said.contains(&wrong), is_its, "{said}");
+        }
+    }
+}
+
 /// An upgrade restarts a service that runs, if the new version accepts its file. It says so if it
 /// does not, or if that fails.
 #[test]
