@@ -121,6 +121,14 @@ fn lines_that_are_none() {
 }
 
 #[test]
+fn an_empty_field_is_refused_at_once() {
+    for line in ["PROXY  ", "PROXY TCP4  ", "PROXY TCP4 192.0.2.7  "] {
+        assert_eq!(find(line.as_bytes()), Err(Wrong::Malformed), "{line:?}");
+    }
+    assert!(find(b"PROXY UNKNOWN  ").is_ok());
+}
+
+#[test]
 fn what_begins_otherwise_is_refused_at_once() {
     for (wire, after) in [
         ("GET / HTTP/1.1\r\n\r\n", 1),
