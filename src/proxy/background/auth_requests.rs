@@ -166,7 +166,8 @@ impl<N: Net> Proxy<N> {
         act(&mut Step { owner, request, pool, edge, log: &mut telemetry.log, io, idle_max })
     }
 
-    /// Caches a verdict for as long as it holds. A refusal removes the cached one.
+    /// Caches a verdict for as long as it holds, unless it was asked for under an earlier
+    /// configuration. A refusal removes the cached one in any case.
     fn note_verdict(
         &mut self,
         key: Key<AuthRequest>,
@@ -176,16 +177,15 @@ impl<N: Net> Proxy<N> {
     ) {
         let Shared { auth_requests, apis, config, .. } = &mut self.shared;
         let ask = &auth_requests.tasks[key].ask;
-        if !Rc::ptr_eq(&ask.config, config) {
-            return;
-        }
         let state = apis.get_mut(ask.api_state);
         let Some(auth) = state.and_then(|state| state.auth.as_mut()) else { return };
         let question = auth.verdicts.hash(&ask.question);
         match verdict {
-            Verdict::LetIn(lines) => auth.verdicts.note(question, lines, holds, now),
+            Verdict::LetIn(lines) if Rc::ptr_eq(&ask.config, config) => {
+                auth.verdicts.note(question, lines, holds, now);
+            }
             Verdict::Refused(..) => auth.verdicts.forget(question),
-            Verdict::Failed(_) => {}
+            Verdict::LetIn(_) | Verdict::Failed(_) => {}
         }
     }
 
