@@ -1,6 +1,6 @@
 //! What runs without a client: health checks, feeds of logs, and requests to auth servers.
 //!
-//! Usually there are none, so a turn checks for all kinds at once.
+//! Usually there are none, so a turn checks for all kinds at once before it runs any.
 
 pub(super) mod auth_request;
 pub(super) mod auth_requests;
@@ -17,14 +17,13 @@ impl<N: Net> Proxy<N> {
         !(checks.is_empty() && feeds.tasks.is_empty() && shared.auth_requests.is_empty())
     }
 
-    /// Wakes the tasks whose timers are due.
+    /// Wakes the tasks whose timers are due. The wheels learn the time even while there are no
+    /// tasks: a timer set by a wheel that lags behind is due far too late.
     pub(super) fn expire_background(&mut self, now: Tick) {
-        if self.has_background() {
-            let max = self.shared.portions.timers_per_turn;
-            self.checks.expire(now, max);
-            self.shared.auth_requests.expire(now, max);
-            self.feeds.tasks.expire(now, max);
-        }
+        let max = self.shared.portions.timers_per_turn;
+        self.checks.expire(now, max);
+        self.shared.auth_requests.expire(now, max);
+        self.feeds.tasks.expire(now, max);
     }
 
     /// Runs the tasks that may be able to continue. Feeds run before their readers, earlier in a
