@@ -166,7 +166,7 @@ impl Exchange {
         debug_assert!(self.connection().is_none());
         (self.config, self.api, self.api_state) = (Rc::clone(config), Some(api), Some(state));
         if let Some(outbound) = &mut self.outbound {
-            outbound.forget_failed();
+            outbound.forget_targets();
         }
     }
 

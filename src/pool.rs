@@ -222,6 +222,11 @@ impl Pool {
         self.upstreams.get(key)
     }
 
+    /// The endpoints of an upstream that get requests, as bits. None if it is gone.
+    pub fn targets_to_ask(&self, key: Key<Upstream>) -> Option<u64> {
+        Some(self.upstreams.get(key)?.asked)
+    }
+
     /// Removes an upstream, and closes the idle connections to it. Owners that wait for one are
     /// called.
     pub fn remove_upstream<N: Net>(&mut self, key: Key<Upstream>, io: &mut Io<'_, N>) {

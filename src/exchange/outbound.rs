@@ -15,6 +15,8 @@ pub struct Outbound {
     pub head: OutboundHead,
     /// True if it has no body.
     is_bodiless: bool,
+    /// The targets that get requests, as bits. None: those of its configuration that have a weight.
+    asked: Option<u64>,
     /// The targets that have failed it, as bits.
     failed: u64,
     /// The time from which no further target is asked. [`Tick::NEVER`] until one has failed.
@@ -50,6 +52,7 @@ impl Outbound {
         Outbound {
             head,
             is_bodiless,
+            asked: None,
             failed: 0,
             gives_up,
             bound: None,
@@ -87,9 +90,16 @@ impl Outbound {
         (self.failed, self.gives_up) = (0, Tick::NEVER);
     }
 
-    /// Forgets which targets have failed the request, because they were replaced.
-    pub const fn forget_failed(&mut self) {
-        self.failed = 0;
+    /// Forgets which targets get requests and which have failed this one, because they were
+    /// replaced.
+    pub const fn forget_targets(&mut self) {
+        (self.asked, self.failed) = (None, 0);
+    }
+
+    /// Notes which targets get requests, as bits, because a reload may have changed their weights.
+    /// None: those of its own configuration.
+    pub const fn note_asked(&mut self, asked: Option<u64>) {
+        self.asked = asked;
     }
 
     /// Notes that `targets`, as bits, have failed the request. No further one is asked from `due`
@@ -147,6 +157,7 @@ impl Exchange {
         if !self.may_ask_another() {
             return 0;
         }
-        (api.backend().targets_to_ask() & !outbound.failed).count_ones().saturating_sub(1)
+        let asked = outbound.asked.unwrap_or_else(|| api.backend().targets_to_ask());
+        (asked & !outbound.failed).count_ones().saturating_sub(1)
     }
 }

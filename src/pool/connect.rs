@@ -79,6 +79,8 @@ pub struct Search {
     pub failed: u64,
     /// The endpoints that may be asked at all, as bits.
     among: u64,
+    /// True exactly when these are those of a replica.
+    is_bound: bool,
     /// The number of the only address that may be tried, if there is such a restriction.
     only: Option<u8>,
     /// The replica that knows the client, if any.
@@ -148,6 +150,7 @@ impl Search {
             gives_up,
             failed: 0,
             among: u64::MAX,
+            is_bound: false,
             only: None,
             bound: None,
             endpoint: 0,
@@ -175,7 +178,7 @@ impl Search {
 
     /// The endpoints that it may use.
     const fn wants(&self) -> Wants {
-        Wants { among: self.among, failed: self.failed }
+        Wants { among: self.among, failed: self.failed, is_bound: self.is_bound }
     }
 
     /// The same search, beginning with this endpoint.
@@ -273,9 +276,10 @@ impl Pool {
 
     /// Determines which endpoints a search may use.
     fn aim(&self, wanted: Wanted<'_>, search: &mut Search, now: Tick) -> Result<(), NoConnection> {
-        (search.among, search.only) = (wanted.backend.targets_to_ask(), None);
-        let Some(bound) = search.bound else { return Ok(()) };
         let upstream = wanted.upstream.and_then(|key| self.upstreams.get(key));
+        search.among = upstream.map_or(wanted.backend.targets_to_ask(), |upstream| upstream.asked);
+        (search.is_bound, search.only) = (false, None);
+        let Some(bound) = search.bound else { return Ok(()) };
         let Some(found) =
             upstream.and_then(|upstream| upstream.find(bound.replica, &self.secret, now))
         else {
@@ -283,6 +287,7 @@ impl Pool {
         };
         if bound.is_exclusive || found.is_good && search.failed >> found.endpoint & 1 == 0 {
             (search.among, search.only) = (1 << found.endpoint, found.address);
+            search.is_bound = true;
         }
         Ok(())
     }

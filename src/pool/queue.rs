@@ -24,6 +24,8 @@ pub(super) struct Wants {
     pub(super) among: u64,
     /// The endpoints that could not be connected to, or have failed the request, as bits.
     pub(super) failed: u64,
+    /// True exactly when a certain replica is wanted, whether or not others get requests.
+    pub(super) is_bound: bool,
 }
 
 impl Wants {
@@ -107,6 +109,18 @@ impl Queue {
         self.waiters.iter_mut().for_each(|waiter| waiter.wants.failed &= !(1 << endpoint));
     }
 
+    /// Lets waiters ask these endpoints from now on, except those that want a certain replica. A
+    /// waiter that all of these have failed may ask them again.
+    pub(super) fn ask_among(&mut self, asked: u64) {
+        work::note(self.waiters.len());
+        for Waiter { wants, .. } in self.waiters.iter_mut().filter(|w| !w.wants.is_bound) {
+            wants.among = asked;
+            if wants.left() == 0 {
+                wants.failed = 0;
+            }
+        }
+    }
+
     /// All waiters, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Waiter> {
         self.waiters.iter().inspect(|_| work::note(1)).filter(|waiter| !waiter.left)
@@ -134,7 +148,7 @@ mod tests {
         let (mut dice, mut slab) = (Rng::with_seed(5), Slab::new());
         let (mut queue, mut list) = (Queue::default(), Vec::<(u64, Owner)>::new());
         let mut called = Vec::new();
-        let wants = |failed| Wants { among: u64::MAX, failed };
+        let wants = |failed| Wants { among: u64::MAX, failed, is_bound: false };
         for round in 0..20_000 {
             let joins = if round / 500 % 2 == 0 { 4 } else { 2 };
             match dice.u64(..8) {

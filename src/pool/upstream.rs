@@ -11,7 +11,8 @@
 //!
 //! A backup gets requests only while no other endpoint that they could go to is good. One that is
 //! merely full is still good, and requests wait for it. An endpoint of weight 0 gets only requests
-//! of clients that it knows (`[api.sticky]`).
+//! of clients that it knows (`[api.sticky]`). Weights are those of the current configuration, also
+//! for requests that began before it.
 //!
 //! Endpoints differ in host and port only. So a request's path is the same for all of them, and
 //! only its Host depends on the endpoint. Load is measured in connections in use, because each open
@@ -68,6 +69,8 @@ pub struct Upstream {
     pub(super) checking: Option<Rc<Checking>>,
     /// The counters of its api.
     pub(super) stats: Rc<ApiStats>,
+    /// The endpoints that get requests, as bits.
+    pub(super) asked: u64,
     /// The endpoints that are backups, as bits.
     backups: u64,
     /// The endpoints that are bad, as bits, as of the last update.
@@ -107,6 +110,7 @@ impl Upstream {
             retry_on: to.retry_on,
             checking: to.checked.and_then(Checking::of),
             stats: stats.api(to.name),
+            asked: to.targets_to_ask(),
             backups: to.backups(),
             bad: 0,
             turn: 0,
@@ -137,6 +141,7 @@ impl Upstream {
         self.retry_on = to.retry_on;
         self.checking = to.checked.and_then(Checking::of);
         self.backups = to.backups();
+        self.ask(to.targets_to_ask());
         let mut moved = 0;
         for (index, (endpoint, target)) in self.endpoints.iter_mut().zip(to.targets).enumerate() {
             moved |= u64::from(endpoint.addresses.update(&target.addresses, now)) << index;
@@ -146,6 +151,21 @@ impl Upstream {
             }
         }
         moved
+    }
+
+    /// Has these endpoints asked from now on, also by the owners that wait.
+    fn ask(&mut self, asked: u64) {
+        if std::mem::replace(&mut self.asked, asked) == asked {
+            return;
+        }
+        self.queue.ask_among(asked);
+        for endpoint in &mut self.endpoints {
+            (endpoint.waited_for, endpoint.given_up_by) = (0, 0);
+        }
+        let waiting: Vec<Wants> = self.queue.iter().map(|waiter| waiter.wants).collect();
+        for wants in waiting {
+            self.count_waiter(wants, |count| count + 1);
+        }
     }
 
     /// Uses these TLS clients for new connections.

@@ -50,7 +50,7 @@ use crate::config::{Api, Config, Tls};
 use crate::descriptors::Budget;
 use crate::exchange::{Exchange, Source};
 use crate::net::{ListenerId, Net, Resolution};
-use crate::pool::News;
+use crate::pool::{News, Pool};
 use crate::session::{Port, Session, Standing, State};
 use crate::telemetry::Outcome;
 use crate::time::{Now, Tick};
@@ -68,13 +68,14 @@ impl<N: Net> Proxy<N> {
         self.shared.reload(config, budget, now);
         self.outdate_clients_of(&former);
         let now_of_all = Now { tick: now, unix_ms: self.unix_ms };
-        let Proxy { tasks, shared: Shared { net, apis, config, random, .. }, .. } = self;
+        let Proxy { tasks, shared: Shared { net, pool, apis, config, random, .. }, .. } = self;
         let (mut judged, mut known) = (Vec::new(), None);
         for (key, session) in tasks.iter_mut() {
             if let Session { conn, state: State::Active(exchange), .. } = session
                 && exchange.api_state.is_some()
             {
                 let has_moved = move_on(exchange, &mut known, config, apis);
+                note_weights(exchange, apis, pool);
                 certificates::expire(exchange, conn, net, (config, apis), now_of_all);
                 judge_anew(exchange, config, apis, random.f64(), now);
                 recheck::reschedule(exchange, config, apis, random, now);
@@ -234,6 +235,14 @@ fn move_on(
         exchange.change_targets(config, index, apis.key_at(index));
     }
     index.is_some()
+}
+
+/// Notes which targets of its api an exchange may still be sent to.
+fn note_weights(exchange: &mut Exchange, apis: &Apis, pool: &Pool) {
+    let state = exchange.api_state.and_then(|key| apis.get(key));
+    if let Some(outbound) = &mut exchange.outbound {
+        outbound.note_asked(state.and_then(|state| pool.targets_to_ask(state.upstream)));
+    }
 }
 
 /// Makes an exchange expire if the current configuration does not admit it. `share` (0 to 1) places
