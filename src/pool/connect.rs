@@ -181,6 +181,19 @@ impl Search {
         Wants { among: self.among, failed: self.failed, is_bound: self.is_bound }
     }
 
+    /// The endpoint to ask next if the upstream is gone: the present one, or the first that is
+    /// left, backups last. None if all have failed.
+    fn next_in(&self, backend: Backend<'_>) -> Option<usize> {
+        let left = self.wants().left();
+        if left >> self.endpoint & 1 != 0 {
+            return Some(self.endpoint.into());
+        }
+        let backups = backend.backups();
+        (0..backend.targets.len())
+            .filter(|index| left >> index & 1 != 0)
+            .min_by_key(|index| backups >> index & 1)
+    }
+
     /// The same search, beginning with this endpoint.
     #[must_use]
     pub fn to(self, endpoint: usize) -> Search {
@@ -310,9 +323,8 @@ impl Pool {
         match self.upstream_mut(wanted) {
             Some(upstream) => Ok(upstream.choose(search.wants(), place, now)),
             None if wanted.backend.max.is_some() => Err(NoConnection::Removed),
-            // The api is gone, but the request was meant for its endpoint.
-            None if search.failed == 0 => Ok(Choice::Endpoint(usize::from(search.endpoint))),
-            None => Ok(Choice::Failed),
+            // The upstream is gone, but the request was meant for its endpoints.
+            None => Ok(search.next_in(wanted.backend).map_or(Choice::Failed, Choice::Endpoint)),
         }
     }
 

@@ -11,11 +11,12 @@
 //! key is removed, its streams and tunnels end at once, and its other exchanges within a few
 //! seconds.
 //!
-//! A request that waits for a connection (`max_upstream`) was not sent to any of the old endpoints.
-//! If nothing but the upstream of its api has changed, it goes on under the new configuration and
-//! waits for the new endpoints: an operator may have added a target because the queue is long.
-//! Otherwise it is refused at once, because the connections that it waits for are no longer
-//! counted.
+//! A request that waits for a connection (`max_upstream`) or for the auth server was not sent to
+//! any of the old endpoints. If nothing but the upstream of its api has changed, it goes on under
+//! the new configuration with the new endpoints: an operator may have added a target because the
+//! queue is long. Otherwise a request that waits for a connection is refused at once, because the
+//! connections that it waits for are no longer counted. A request that is connecting, or is sent
+//! again, goes to the endpoints that it began with.
 //!
 //! Nothing outlives its api or its key: not a download, a long poll or an upload. A client that has
 //! no response yet gets a 503, or a 403 if its key was removed; a response in progress is cut
@@ -209,15 +210,16 @@ struct Successor {
     index: Option<u16>,
 }
 
-/// Moves a request that waits for a connection on to the new targets of its api. Returns whether it
-/// did. `known` caches the successor of the last api: many requests wait for the same one.
+/// Moves a request that waits for a connection, or for the auth server, on to the new targets of
+/// its api. Returns whether it did. `known` caches the successor of the last api: many requests
+/// wait for the same one.
 fn move_on(
     exchange: &mut Exchange,
     known: &mut Option<Successor>,
     config: &Rc<Config>,
     apis: &Apis,
 ) -> bool {
-    let waits = matches!(exchange.source(), Source::Queued(_));
+    let waits = matches!(exchange.source(), Source::Queued(_) | Source::Authorizing(_));
     let is_removed = exchange.api_state.is_some_and(|key| apis.get(key).is_none());
     let (Some(former), Some(api)) = (exchange.api, exchange.api()) else { return false };
     if !waits || !is_removed {
