@@ -225,8 +225,7 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, awaiting: &Awaiting, 
         let limit = own.unwrap_or(exchange.config.server.body_timeout);
         earliest.or(request.silence_deadline(high_water, limit), Deadline::RequestBody);
     }
-    // An upload may take its time. The response is due once nothing else is in progress.
-    if !exchange.upload.done() && !exchange.awaits_continue {
+    if is_uploading(exchange) {
         return;
     }
     let Some(api) = exchange.api() else { return };
@@ -239,6 +238,12 @@ fn of_answer(earliest: &mut Earliest, exchange: &Exchange, awaiting: &Awaiting, 
         }
     }
     earliest.or(first_event_due(exchange, awaiting), Deadline::FirstEvent);
+}
+
+/// True if the request body is in progress. An upload may take its time: the response is due once
+/// nothing else is in progress.
+fn is_uploading(exchange: &Exchange) -> bool {
+    !exchange.upload.done() && !exchange.awaits_continue
 }
 
 /// When the first event is due, whichever target was asked. [`Tick::NEVER`] if there is no limit.
@@ -257,9 +262,10 @@ fn since(exchange: &Exchange, since: Tick) -> Tick {
 }
 
 /// When the awaited response head is due, whichever target sends it. [`Tick::NEVER`] if there is no
-/// limit.
+/// limit, or if the request is still being sent.
 pub(super) fn response_due(exchange: &Exchange, awaiting: &Awaiting) -> Tick {
     let limit = exchange.api().and_then(|api| response_timeout(exchange, api));
+    let limit = limit.filter(|_| !is_uploading(exchange));
     let due = limit.map_or(Tick::NEVER, |limit| since(exchange, awaiting.since).after(limit));
     exchange.outbound.as_ref().map_or(due, |outbound| due.min(outbound.gives_up()))
 }
