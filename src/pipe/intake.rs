@@ -169,9 +169,15 @@ impl Intake {
 
     /// Examines the first event of the stream, of which nothing has arrived yet, for an endpoint.
     pub fn watch_endpoint(&mut self) {
-        if let Watch::Events(events) = std::mem::replace(&mut self.watch, Watch::Nothing) {
-            self.watch = Watch::Endpoint(Box::new((events, Endpoint::default())));
-        }
+        let events = match std::mem::replace(&mut self.watch, Watch::Nothing) {
+            Watch::Events(events) => events,
+            // Its previous source broke off within that event.
+            Watch::Endpoint(both) => both.0,
+            other @ (Watch::Nothing | Watch::Log(_) | Watch::Request(..)) => {
+                return self.watch = other;
+            }
+        };
+        self.watch = Watch::Endpoint(Box::new((events, Endpoint::default())));
     }
 
     /// The endpoint in the first event of the stream, once that has passed, if it is being

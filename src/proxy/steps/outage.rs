@@ -278,6 +278,10 @@ pub(crate) fn join(
             }
             exchange.drop_trailers(head);
             take_body(exchange, &mut pool[key], key, head, now);
+            let events = exchange.response.intake.events();
+            if exchange.is_known_by_query() && events.is_some_and(|events| events.events() == 0) {
+                exchange.response.intake.watch_endpoint();
+            }
             pool.note_answer(key, exchange.record.status, now);
             Next::Do(Action::NoteAnswer)
         }
