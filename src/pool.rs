@@ -187,17 +187,27 @@ impl Pool {
         }
     }
 
-    /// Closes idle connections of endpoints that have more connections than the present limit.
+    /// Closes idle connections of endpoints that have more connections, or more idle ones, than the
+    /// present limits allow.
     fn close_idle_beyond_max<N: Net>(&mut self, key: Key<Upstream>, io: &mut Io<'_, N>) {
         for index in 0..self.upstreams[key].endpoints.len() {
             loop {
                 let upstream = &self.upstreams[key];
-                if upstream.endpoints[index].open <= upstream.max
-                    || !self.close_idle_of(key, index, io)
-                {
+                let endpoint = &upstream.endpoints[index];
+                let fits =
+                    endpoint.open <= upstream.max && endpoint.idle.len() <= upstream.idle_max;
+                if fits || !self.close_idle_of(key, index, io) {
                     break;
                 }
             }
+        }
+    }
+
+    /// Keeps connections that are idle now no longer than this.
+    pub fn limit_idle(&mut self, idle_max: Duration, now: Tick) {
+        let idle = self.connections.iter().filter(|(_, connection)| connection.owner.is_none());
+        for (key, _) in idle {
+            self.idle_timers.at_most(key.index(), now.after(idle_max));
         }
     }
 

@@ -418,6 +418,25 @@ const SCRIPTS: &[(&str, usize, &str, &str)] = &[
          e goes on > reuses 0",
     ),
     (
+        "a lower number of idle connections closes those beyond it",
+        2,
+        "keepalive_upstream = 4",
+        "a asks > connects to 0
+         b asks > connects to 1
+         c asks > connects to 0
+         d asks > connects to 1
+         e asks > connects to 0
+         a is connected > open [3, 2]
+         b is connected > open [3, 2]
+         c is connected > open [3, 2]
+         a returns it > open [3, 2]
+         b returns it > open [3, 2]
+         c returns it > open [3, 2]
+         turn > calls nobody
+         reload keepalive_upstream = 1 > open [2, 2]
+         reload keepalive_upstream = 0 > open [1, 1]",
+    ),
+    (
         "an api that is gone calls who waits, and turns it away",
         1,
         "max_upstream = 1",

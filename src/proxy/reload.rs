@@ -65,9 +65,10 @@ const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 impl<N: Net> Proxy<N> {
     /// Serves `config` from now on, within `budget`. The caller opens and closes listeners.
     pub fn reload(&mut self, config: Config, budget: Budget, now: Tick) {
-        let former = Arc::clone(&self.shared.tls);
+        let (former, former_tls) = (Rc::clone(&self.shared.config), Arc::clone(&self.shared.tls));
         self.shared.reload(config, budget, now);
-        self.outdate_clients_of(&former);
+        self.outdate_clients_of(&former_tls);
+        self.hurry_clients_of(&former);
         let now_of_all = Now { tick: now, unix_ms: self.unix_ms };
         let Proxy { tasks, shared: Shared { net, pool, apis, config, random, .. }, .. } = self;
         let (mut judged, mut known) = (Vec::new(), None);
@@ -92,6 +93,22 @@ impl<N: Net> Proxy<N> {
         self.judge_certificates_again();
         self.update_checks(now);
         self.look_at_feeds(now);
+    }
+
+    /// Applies shorter time limits to clients that have no exchange.
+    fn hurry_clients_of(&mut self, former: &Config) {
+        let (old, new) = (&former.server, &self.shared.config.server);
+        let may_wait_as_long = new.read_timeout >= old.read_timeout
+            && new.keepalive_timeout >= old.keepalive_timeout
+            && self.shared.config.tls.handshake_timeout >= former.tls.handshake_timeout;
+        if may_wait_as_long {
+            return;
+        }
+        let waiting = self.tasks.iter().filter(|(_, session)| session.exchange().is_none());
+        let waiting: Vec<_> = waiting.map(|(key, _)| key).collect();
+        for key in waiting {
+            self.tasks.wake(key);
+        }
     }
 
     /// Uses other TLS terms from now on, with clients and with targets.

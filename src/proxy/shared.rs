@@ -104,6 +104,7 @@ impl<N: Net> Shared<N> {
         self.tls = Arc::new(config.tls.clone());
         self.config = Rc::new(config);
         self.update_apis(now);
+        self.pool.limit_idle(self.config.server.keepalive_timeout, now);
         self.close_idle_connections(now);
     }
 
