@@ -90,8 +90,12 @@ impl Check {
 
 impl<N: Net> Proxy<N> {
     /// Starts the checks of endpoints that are to be checked from now on, and wakes all other
-    /// checks so that those no longer needed end.
+    /// checks so that those no longer needed end, and those that now come more often begin earlier.
     pub(crate) fn update_checks(&mut self, now: Tick) {
+        let keys: Vec<Key<Check>> = self.checks.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.rest_less(key, now);
+        }
         self.checks.wake_all();
         for of in self.shared.pool.take_unchecked() {
             let interval = self.shared.pool.checking(of).map(|checking| checking.checks.interval);
@@ -250,11 +254,27 @@ impl<N: Net> Proxy<N> {
 
     /// Waits until the next check, whether or not its address was checked before.
     fn rest(&mut self, key: Key<Check>, interval: Duration, began: Tick, now: Tick) {
-        let addresses = self.shared.pool.addresses_to_check(self.checks[key].of).max(1);
-        let addresses = u32::try_from(addresses).unwrap_or(u32::MAX);
         let share = 0.9 + self.shared.random.f64() / 5.0;
-        let next = began.after((interval / addresses).mul_f64(share));
+        let next = began.after(self.time_between(key, interval).mul_f64(share));
         self.checks[key].state = State::Resting(next.max(now.after(Duration::from_millis(1))));
+    }
+
+    /// Brings the next check forward if a reload has shortened the interval.
+    fn rest_less(&mut self, key: Key<Check>, now: Tick) {
+        let Check { of, state: State::Resting(until), .. } = self.checks[key] else { return };
+        let Some(interval) = self.shared.pool.checking(of).map(|checking| checking.checks.interval)
+        else {
+            return;
+        };
+        if until > now.after(self.time_between(key, interval).mul_f64(1.1)) {
+            self.rest(key, interval, now, now);
+        }
+    }
+
+    /// The mean time between two checks of an endpoint, each of one address.
+    fn time_between(&self, key: Key<Check>, interval: Duration) -> Duration {
+        let addresses = self.shared.pool.addresses_to_check(self.checks[key].of).max(1);
+        interval / u32::try_from(addresses).unwrap_or(u32::MAX)
     }
 
     /// Closes the connection of a check in progress. The check then rests.
