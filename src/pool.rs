@@ -35,18 +35,20 @@ mod news;
 mod owner;
 mod queue;
 mod role;
+mod search;
 #[cfg(test)]
 mod tests;
 mod upstream;
 mod verdict;
 
 pub use check::{Checked, Probe};
-pub use connect::{Acquired, Attempt, Bound, NoConnection, Search, Wanted};
+pub use connect::{Acquired, Attempt, NoConnection, Wanted};
 pub use connection::Connection;
 pub use endpoint::Endpoint;
 pub use news::News;
 pub use owner::Owner;
 pub use role::Role;
+pub use search::{Bound, Search};
 pub use upstream::{Place, Upstream};
 
 use crate::config::{Backend, UpstreamClient};

@@ -8,7 +8,7 @@ use super::addresses::{Addresses, Tried};
 use super::connection::{Connection, NO_ADDRESS};
 use super::news::Learnt;
 use super::owner::Owner;
-use super::queue::Wants;
+use super::search::{Search, narrow};
 use super::upstream::{Choice, Place, Upstream};
 use super::{Pool, token_of};
 use crate::config::{Backend, Failed};
@@ -18,7 +18,6 @@ use crate::net::tls::ClientOf;
 use crate::net::{Address, Net};
 use crate::pipe::Io;
 use crate::slab::Key;
-use crate::sticky::Replica;
 use crate::telemetry::{ApiStats, Failure, LogLimit};
 use crate::time::Tick;
 use std::io;
@@ -67,39 +66,6 @@ pub(super) struct Lead<'a> {
     pub(super) gives_way: bool,
 }
 
-/// The progress of a search for a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Search {
-    /// The addresses of the present endpoint that have been tried.
-    pub tried: Tried,
-    /// When the search is given up.
-    pub gives_up: Tick,
-    /// The endpoints not to ask again, as bits: those that could not be connected to, and those
-    /// that have failed the request in another way.
-    pub failed: u64,
-    /// The endpoints that may be asked at all, as bits.
-    among: u64,
-    /// True exactly when these are those of a replica.
-    is_bound: bool,
-    /// The number of the only address that may be tried, if there is such a restriction.
-    only: Option<u8>,
-    /// The replica that knows the client, if any.
-    bound: Option<Bound>,
-    /// The index of the present endpoint.
-    pub endpoint: u8,
-    /// Its present or former place in the upstream's queue.
-    pub place: Option<Place>,
-}
-
-/// The replica that knows a client.
-#[derive(Clone, Copy, Debug)]
-pub struct Bound {
-    /// The replica.
-    pub replica: Replica,
-    /// True exactly when no other replica can serve the client.
-    pub is_exclusive: bool,
-}
-
 /// A connection that is being established.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
@@ -139,66 +105,6 @@ pub enum NoConnection {
     /// No file descriptor is left. Once one is free, the search can continue
     /// ([`Pool::acquire_next`]).
     OutOfDescriptors(Search, io::Error),
-}
-
-impl Search {
-    /// A search that has tried nothing, and ends at `gives_up`.
-    pub fn new(gives_up: Tick) -> Search {
-        let tried = Tried::default();
-        Search {
-            tried,
-            gives_up,
-            failed: 0,
-            among: u64::MAX,
-            is_bound: false,
-            only: None,
-            bound: None,
-            endpoint: 0,
-            place: None,
-        }
-    }
-
-    /// The same search, with this place in the queue.
-    #[must_use]
-    pub fn at(self, place: Option<Place>) -> Search {
-        Search { place, ..self }
-    }
-
-    /// The same search among the endpoints whose bits are not set in `failed`.
-    #[must_use]
-    pub const fn without(self, failed: u64) -> Search {
-        Search { failed, ..self }
-    }
-
-    /// The same search, for a client that this replica knows.
-    #[must_use]
-    pub const fn bound_to(self, bound: Option<Bound>) -> Search {
-        Search { bound, ..self }
-    }
-
-    /// The endpoints that it may use.
-    const fn wants(&self) -> Wants {
-        Wants { among: self.among, failed: self.failed, is_bound: self.is_bound }
-    }
-
-    /// The endpoint to ask next if the upstream is gone: the present one, or the first that is
-    /// left, backups last. None if all have failed.
-    fn next_in(&self, backend: Backend<'_>) -> Option<usize> {
-        let left = self.wants().left();
-        if left >> self.endpoint & 1 != 0 {
-            return Some(self.endpoint.into());
-        }
-        let backups = backend.backups();
-        (0..backend.targets.len())
-            .filter(|index| left >> index & 1 != 0)
-            .min_by_key(|index| backups >> index & 1)
-    }
-
-    /// The same search, beginning with this endpoint.
-    #[must_use]
-    pub fn to(self, endpoint: usize) -> Search {
-        Search { endpoint: narrow(endpoint), ..self }
-    }
 }
 
 impl Pool {
@@ -604,11 +510,4 @@ impl Pool {
         self.failed(wanted, attempt.search, error, io.now, log);
         self.close(attempt.connection, io);
     }
-}
-
-fn narrow(index: usize) -> u8 {
-    let Ok(index) = u8::try_from(index) else {
-        panic!("an upstream has 64 endpoints at most");
-    };
-    index
 }
