@@ -9,7 +9,7 @@ use super::phase::Phase;
 use super::portions::Portions;
 use super::sharing::mirror::Crossing;
 use super::step::{self, Step};
-use crate::apis::Apis;
+use crate::apis::{ApiState, Apis};
 use crate::config::{Config, Tls};
 use crate::conn::Conn;
 use crate::descriptors::Budget;
@@ -19,6 +19,7 @@ use crate::net::{Net, Token};
 use crate::pool::{Owner, Pool, Role};
 use crate::route::Router;
 use crate::session::{Port, Service};
+use crate::slab::Key;
 use crate::telemetry::Telemetry;
 use crate::time::date::HttpDate;
 use crate::time::{Now, Tick};
@@ -112,6 +113,11 @@ impl<N: Net> Shared<N> {
         let Shared { net, pool, apis, memory, telemetry, config, .. } = self;
         let (mut io, _) = memory.split(net, None, now);
         apis.update(config, pool, &mut telemetry.stats, &mut io);
+    }
+
+    /// True if the current configuration has this api, and it is active.
+    pub(super) fn is_served(&self, api: Key<ApiState>) -> bool {
+        self.apis.index_of(api).is_some_and(|index| self.config.apis[index].active)
     }
 
     /// Closes idle upstream connections until the number of connections is within the limit.

@@ -225,7 +225,7 @@ impl<N: Net> Proxy<N> {
         for (key, feed) in feeds.tasks.iter_mut() {
             if feed.is_deserted() {
                 let share = feed.exchange.api().and_then(|api| api.share.as_ref());
-                let is_wanted = shared.apis.get(feed.name.0).is_some() && !shared.phase.is_closed();
+                let is_wanted = shared.is_served(feed.name.0) && !shared.phase.is_closed();
                 let lingers = is_wanted && feed.mirror.is_none();
                 let linger = share.filter(|_| lingers).map(|share| share.linger);
                 let until = now.after(linger.unwrap_or_default());
