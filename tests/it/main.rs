@@ -23,6 +23,7 @@ mod golden;
 mod held;
 mod journal;
 mod manual;
+mod mirrors;
 mod packages;
 mod ports;
 mod queue;

@@ -75,7 +75,8 @@ pub(crate) struct Feed {
     pub(crate) first: Follower,
     /// True if the upstream was asked for the events after one that a client named.
     pub(crate) continues: bool,
-    /// When its upstream stream is given up because the log has no readers.
+    /// When its upstream stream is given up because the log has no readers in this event loop, if
+    /// it has no mirrors either.
     pub(crate) lingers_until: Tick,
     /// When readers are woken for the latest change. [`Tick::NEVER`] if there was none.
     tells_at: Tick,
@@ -114,6 +115,11 @@ impl Feed {
         self.log.readers() == 0 && self.mirrors.is_empty()
     }
 
+    /// When its upstream stream is given up for lack of readers.
+    fn ends_at(&self) -> Tick {
+        if self.mirrors.is_empty() { self.lingers_until } else { Tick::NEVER }
+    }
+
     /// True if there is more to read.
     fn has_input(&self, pool: &Pool) -> bool {
         if let Some(mirror) = &self.mirror {
@@ -125,7 +131,7 @@ impl Feed {
 
     /// When it next has something to do by itself.
     pub(crate) fn next_deadline(&self, portions: &Portions, now: Tick) -> (Tick, Option<Deadline>) {
-        let own = self.lingers_until.min(self.tells_at).min(self.goes_on_at);
+        let own = self.ends_at().min(self.tells_at).min(self.goes_on_at);
         if self.is_over() {
             return (own, None);
         }
@@ -162,7 +168,7 @@ impl<N: Net> Proxy<N> {
         for _ in 0..self.shared.portions.steps_per_turn {
             has_told |= self.tell(key, now.tick);
             let feed = &self.feeds.tasks[key];
-            if feed.is_over() && feed.is_deserted() || feed.lingers_until <= now.tick {
+            if feed.is_over() && feed.is_deserted() || feed.ends_at() <= now.tick {
                 self.moves += 1;
                 return self.end_feed(key, now.tick);
             }

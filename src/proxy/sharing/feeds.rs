@@ -215,7 +215,7 @@ impl<N: Net> Proxy<N> {
         Next::Moved
     }
 
-    /// Handles the feeds whose last reader has left.
+    /// Handles the feeds whose last reader in this event loop has left.
     pub(crate) fn let_linger(&mut self, now: Tick) {
         if !self.feeds.deserted.take() {
             return;
@@ -223,11 +223,10 @@ impl<N: Net> Proxy<N> {
         let Proxy { feeds, shared, .. } = self;
         let mut deserted = Vec::new();
         for (key, feed) in feeds.tasks.iter_mut() {
-            if feed.is_deserted() {
+            if feed.log.readers() == 0 {
                 let share = feed.exchange.api().and_then(|api| api.share.as_ref());
                 let is_wanted = shared.is_served(feed.name.0) && !shared.phase.is_closed();
-                let lingers = is_wanted && feed.mirror.is_none();
-                let linger = share.filter(|_| lingers).map(|share| share.linger);
+                let linger = share.filter(|_| is_wanted).map(|share| share.linger);
                 let until = now.after(linger.unwrap_or_default());
                 feed.lingers_until = feed.lingers_until.min(until);
                 deserted.push(key);

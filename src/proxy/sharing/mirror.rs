@@ -19,8 +19,10 @@
 //! would need a lock for each append and each read, and would save memory only while a stream has
 //! clients in several loops. `--check` counts all copies.
 //!
-//! A mirror without readers unsubscribes and ends. So the feed lingers once it has no readers in
-//! any loop.
+//! A mirror without readers lingers like a feed, and then unsubscribes and ends. So clients that
+//! come and go do not have the log copied each time, and a client can continue with it once its own
+//! stream is quiet ([`super::fresh`]). When the last mirror has left, a feed without readers ends
+//! as soon as it has lingered for its own last reader.
 
 use super::feed::Feed;
 use super::feeds::Feeds;
@@ -33,6 +35,7 @@ use crate::proxy::next::Next;
 use crate::slab::Key;
 use crate::telemetry::Veto;
 use crate::time::Tick;
+use crate::work;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -271,7 +274,6 @@ impl<N: Net> Proxy<N> {
         let feed = &mut self.feeds.tasks[key];
         feed.mirrors.passed = feed.log.read(EventLog::end);
         feed.mirrors.all.push(Link { mirror, untaken: 0, since: now, is_behind: false });
-        feed.lingers_until = Tick::NEVER;
         let copy = copy(&feed.log);
         self.tell_mirror(mirror, copy);
         self.feeds.tasks.wake(key);
@@ -401,6 +403,7 @@ fn ask(feeds: &mut Feeds, key: Key<Feed>, request: Request) {
 /// The update that a new mirror needs.
 fn copy(log: &Rc<Log>) -> Update {
     let events = Box::new(log.read(EventLog::clone));
+    work::note(events.memory());
     Update::Copy(events, log.own_ids().map(|own| own.last()), news(log))
 }
 
