@@ -30,7 +30,9 @@ pub(crate) fn judge(
     out: &mut Vec<u8>,
 ) -> Option<Result<Shareable, Veto>> {
     let share = api.share.as_ref()?;
-    if !facts.wants_events() || facts.kind == StreamKind::Answer {
+    // With `streams = "always"` any GET may get an event stream, but this one may want a page.
+    let asks = facts.wants_events() && head.accepts_event_stream;
+    if !asks || facts.kind == StreamKind::Answer {
         return None;
     }
     if let Some(veto) = veto_of_request(head, api, share, to) {
