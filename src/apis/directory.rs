@@ -139,6 +139,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// [`Directory::note_last_id`], where the stream is claimed.
+    pub fn note_last_id(&self, epoch: u64, last: (u64, &[u8]), now: Tick) {
+        self.directory.note_last_id(epoch, last, now);
+    }
+
     /// Makes sure that the stream is not found from now on. False if that was so before.
     pub fn give_up_name(&self) -> bool {
         self.directory.0.with(|streams| {

@@ -69,6 +69,7 @@ impl<N: Net> Proxy<N> {
         self.shared.reload(config, budget, now);
         self.outdate_clients_of(&former_tls);
         self.hurry_clients_of(&former);
+        self.leave_removed_apis(now);
         let now_of_all = Now { tick: now, unix_ms: self.unix_ms };
         let Proxy { tasks, shared: Shared { net, pool, apis, config, random, .. }, .. } = self;
         let (mut judged, mut known) = (Vec::new(), None);

@@ -8,7 +8,7 @@ use super::feed::Feed;
 use super::fresh;
 use super::mirror::{self, Message, Mirror};
 use crate::admin::metrics::Logs;
-use crate::apis::{ApiState, Apis, Claim, Claimed, Directory, Place};
+use crate::apis::{ApiState, Apis, Claimed, Directory, Place};
 use crate::config::{Api, Ids, Join, OnGap, Share, Sharing, Slow};
 use crate::event_log::EventLog;
 use crate::exchange::own_ids::{self, OwnIds};
@@ -243,18 +243,29 @@ impl<N: Net> Proxy<N> {
         self.let_linger(now);
     }
 
+    /// Handles the feeds whose api was removed, or has other endpoints now. Nobody joins them any
+    /// more, even if another reload brings the endpoints back: their own state of the api is gone.
+    pub(crate) fn leave_removed_apis(&mut self, now: Tick) {
+        let Proxy { feeds, shared, .. } = self;
+        let is_left =
+            |feed: &Feed| shared.apis.get(feed.name.0).is_none() && !feed.log.state().is_over();
+        let left = feeds.tasks.iter().filter(|(_, feed)| is_left(feed));
+        for key in left.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.give_up_name(key, now);
+        }
+    }
+
     /// Gives up the name of a feed's stream, so that new requests in any event loop begin another
     /// one. Clients that come back are still recognised by the last id of this one.
     pub(crate) fn give_up_name(&mut self, key: Key<Feed>, now: Tick) {
         let Some(feed) = self.feeds.tasks.get(key) else { return };
-        let is_given_up = feed.claim.as_ref().is_some_and(Claim::give_up_name);
-        if is_given_up
-            && let Some(own) = feed.log.own_ids()
-            && let Some(state) = self.shared.apis.get(feed.name.0)
-        {
-            let (number, id) = own.last();
-            if !id.is_empty() {
-                state.directory.note_last_id(own.epoch, (number, &id), now);
+        if let Some(claim) = &feed.claim {
+            claim.give_up_name();
+            if let Some(own) = feed.log.own_ids() {
+                let (number, id) = own.last();
+                if !id.is_empty() {
+                    claim.note_last_id(own.epoch, (number, &id), now);
+                }
             }
         }
         // A stream that never opened leaves nothing to read.
