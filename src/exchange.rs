@@ -177,7 +177,8 @@ impl Exchange {
 
     /// True if the stream may be shared and it is not yet known what this client gets.
     pub fn is_undecided(&self) -> bool {
-        self.outbound.as_ref().is_some_and(|outbound| outbound.shareable.is_some())
+        let shareable = self.outbound.as_ref().and_then(|outbound| outbound.shareable.as_ref());
+        shareable.is_some_and(|shareable| !shareable.is_decided)
     }
 
     /// True if the client's connection may be used for another request.

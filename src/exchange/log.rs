@@ -20,7 +20,8 @@ use std::rc::Rc;
 pub enum LogState {
     /// It was requested from another event loop that has it. What its log holds is not known yet.
     Asked,
-    /// The other event loop no longer has it. Waiting readers ask again.
+    /// It is no longer awaited, because the other event loop does not have it, or its targets were
+    /// replaced before they were asked. Waiting readers ask again.
     Gone,
     /// Its response is awaited.
     Awaited,
@@ -50,6 +51,11 @@ impl LogState {
             | LogState::Ended(_)
             | LogState::Broken => true,
         }
+    }
+
+    /// True if it is or was open.
+    pub const fn has_begun(&self) -> bool {
+        matches!(self, LogState::Open) || self.has_ended()
     }
 
     /// True if it was open and is over: events that the log holds may still be read.

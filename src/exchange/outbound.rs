@@ -25,7 +25,7 @@ pub struct Outbound {
     pub bound: Option<Bound>,
     /// The value that names the client's session, if the request ends that session.
     pub ends_session: Option<Box<[u8]>>,
-    /// How it may share its stream, until that is decided.
+    /// How it may share its stream, until that has begun.
     pub shareable: Option<Box<Shareable>>,
     /// The last event that the client has seen, if one of our logs gave it its id.
     pub own_id: Option<Box<[u8]>>,
@@ -43,6 +43,8 @@ pub struct Shareable {
     pub last_event_id: Option<Box<[u8]>>,
     /// The key, as bits, of the feed that has asked another event loop for the stream, if one has.
     pub asked: Option<u64>,
+    /// True if it is known what this client gets, once the stream begins.
+    pub is_decided: bool,
 }
 
 impl Outbound {

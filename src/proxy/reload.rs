@@ -49,7 +49,7 @@ use crate::apis::Apis;
 use crate::auth;
 use crate::config::{Api, Config, Tls};
 use crate::descriptors::Budget;
-use crate::exchange::{Exchange, Source};
+use crate::exchange::{Exchange, LogState, Source};
 use crate::net::{ListenerId, Net, Resolution};
 use crate::pool::{News, Pool};
 use crate::session::{Port, Session, Standing, State};
@@ -82,7 +82,8 @@ impl<N: Net> Proxy<N> {
                 certificates::expire(exchange, conn, net, (config, apis), now_of_all);
                 judge_anew(exchange, config, apis, random.f64(), now);
                 recheck::reschedule(exchange, config, apis, random, now);
-                // The pool wakes those that wait, in the order of the queue.
+                // The pool wakes those that wait, in the order of the queue, and their feed those
+                // that share.
                 if !has_moved {
                     judged.push(key);
                 }
@@ -228,16 +229,25 @@ struct Successor {
     index: Option<u16>,
 }
 
-/// Moves a request that waits for a connection, or for the auth server, on to the new targets of
-/// its api. Returns whether it did. `known` caches the successor of the last api: many requests
-/// wait for the same one.
+/// Moves a request that waits for a connection, alone or with others that share its stream, or for
+/// the auth server, on to the new targets of its api. Returns whether it did. `known` caches the
+/// successor of the last api: many requests wait for the same one.
 fn move_on(
     exchange: &mut Exchange,
     known: &mut Option<Successor>,
     config: &Rc<Config>,
     apis: &Apis,
 ) -> bool {
-    let waits = matches!(exchange.source(), Source::Queued(_) | Source::Authorizing(_));
+    let waits = match exchange.source() {
+        Source::Queued(_) | Source::Authorizing(_) => true,
+        Source::Log(log) => matches!(log.state(), LogState::Gone),
+        Source::None
+        | Source::Local(_)
+        | Source::Waiting(_)
+        | Source::Connecting(_)
+        | Source::Awaiting(_)
+        | Source::Upstream(_) => false,
+    };
     let is_removed = exchange.api_state.is_some_and(|key| apis.get(key).is_none());
     let (Some(former), Some(api)) = (exchange.api, exchange.api()) else { return false };
     if !waits || !is_removed {

@@ -115,6 +115,13 @@ impl Feed {
         self.log.readers() == 0 && self.mirrors.is_empty()
     }
 
+    /// True if no target was asked for its readers yet, as far as this event loop knows: it waits
+    /// for a connection, or for the stream of another event loop.
+    pub(crate) fn has_yet_to_ask(&self) -> bool {
+        let waits = self.mirror.is_some() || matches!(self.exchange.source(), Source::Queued(_));
+        waits && !self.log.state().has_begun()
+    }
+
     /// When its upstream stream is given up for lack of readers.
     fn ends_at(&self) -> Tick {
         if self.mirrors.is_empty() { self.lingers_until } else { Tick::NEVER }
@@ -379,6 +386,13 @@ impl<N: Net> Proxy<N> {
         };
         shared.pool.hand_over(connection, Owner::of(client));
         std::mem::swap(&mut own.upload, &mut exchange.upload);
+    /// Has the readers of a feed that has not begun ask again.
+    pub(crate) fn leave_stream(&mut self, key: Key<Feed>, now: Tick) {
+        self.feeds.tasks[key].log.enter(LogState::Gone);
+        self.notes_change(key, now);
+        self.feeds.tasks.wake(key);
+    }
+
         own.unfollow();
         own.count_veto(veto);
         if let (Some(own), Some(asked)) = (&mut own.outbound, &exchange.outbound) {
@@ -401,6 +415,7 @@ fn move_source<N: Net>(step: &mut Step<'_, N>, log: &Rc<Log>) -> Next {
     }
     let Source::Upstream(connection) = *source else { return advance::move_source(step) };
     let before = step.exchange.volume();
+            own.shareable = None;
     let next = read(step, connection, log);
     if step.exchange.times_events() {
         let after = step.exchange.volume();

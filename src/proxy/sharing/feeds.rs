@@ -149,8 +149,8 @@ impl<N: Net> Proxy<N> {
         let has_waited = shareable.asked.replace(feed.to_bits()) == Some(feed.to_bits());
         feeds.tasks[feed].lingers_until = Tick::NEVER;
         let log = Rc::clone(&feeds.tasks[feed].log);
-        if let (LogState::Asked, Some(outbound)) = (log.state(), &mut exchange.outbound) {
-            outbound.shareable = Some(shareable);
+        keep_until_begun(exchange, shareable, log.state());
+        if let LogState::Asked = log.state() {
             return self.read_log(key, feed, 0, !has_waited);
         }
         log.expire(now);
@@ -245,13 +245,18 @@ impl<N: Net> Proxy<N> {
 
     /// Handles the feeds whose api was removed, or has other endpoints now. Nobody joins them any
     /// more, even if another reload brings the endpoints back: their own state of the api is gone.
+    /// The readers of a feed that has not asked yet ask again.
     pub(crate) fn leave_removed_apis(&mut self, now: Tick) {
         let Proxy { feeds, shared, .. } = self;
         let is_left =
             |feed: &Feed| shared.apis.get(feed.name.0).is_none() && !feed.log.state().is_over();
         let left = feeds.tasks.iter().filter(|(_, feed)| is_left(feed));
         for key in left.map(|(key, _)| key).collect::<Vec<_>>() {
-            self.give_up_name(key, now);
+            if self.feeds.tasks[key].has_yet_to_ask() {
+                self.leave_stream(key, now);
+            } else {
+                self.give_up_name(key, now);
+            }
         }
     }
 
@@ -294,11 +299,22 @@ impl<N: Net> Proxy<N> {
     }
 }
 
+/// Keeps how a client may share a stream until that has begun, because it may have to ask again.
+fn keep_until_begun(exchange: &mut Exchange, mut shareable: Box<Shareable>, state: LogState) {
+    shareable.is_decided = !matches!(state, LogState::Asked);
+    if let (false, Some(outbound)) = (state.has_begun(), &mut exchange.outbound) {
+        outbound.shareable = Some(shareable);
+    }
+}
+
 /// Lets a client ask for itself. The id that one of our logs gave its last event means nothing to
 /// the upstream: if the upstream's id of that event is known, the upstream is asked for what
 /// follows it, and otherwise the client is told that it has missed events.
 fn ask_alone(exchange: &mut Exchange, feeds: &Feeds, apis: &Apis, now: Tick) -> Next {
-    let own = exchange.outbound.as_mut().and_then(|outbound| outbound.own_id.take());
+    let own = exchange.outbound.as_mut().and_then(|outbound| {
+        outbound.shareable = None;
+        outbound.own_id.take()
+    });
     if let Some(own) = own {
         let state = exchange.api_state;
         let mut known = state.and_then(|state| feeds.upstream_id(state, &own, apis, now));

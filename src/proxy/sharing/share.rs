@@ -55,7 +55,7 @@ pub(crate) fn judge(
         hasher.update(key.hash);
     }
     let name = hasher.finalize().into();
-    Some(Ok(Shareable { name, head, last_event_id, asked: None }))
+    Some(Ok(Shareable { name, head, last_event_id, asked: None, is_decided: false }))
 }
 
 /// Why a request is not shared, judging by the request itself.

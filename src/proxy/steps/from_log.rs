@@ -38,10 +38,8 @@ pub(crate) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
             Next::Do(Action::Share)
         }
         // Only now is it known what this client can get.
-        _ if step.exchange.is_undecided() => {
-            step.exchange.unfollow();
-            Next::Do(Action::Share)
-        }
+        _ if step.exchange.is_undecided() => ask_again(step.exchange),
+        LogState::Gone => ask_again(step.exchange),
         LogState::Awaited => step.watch_client(),
         LogState::Held(_) if stage == Stage::Held => step.watch_client(),
         LogState::Held(reply) => Next::Do(Action::Hold(reply)),
@@ -50,8 +48,12 @@ pub(crate) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
             step.exchange.unfollow();
             outage::fail(step, reply)
         }
-        LogState::Gone => unreachable!("nobody reads what nobody has"),
     }
+}
+
+fn ask_again(exchange: &mut Exchange) -> Next {
+    exchange.unfollow();
+    Next::Do(Action::Share)
 }
 
 /// Begins the stream, with the head of the upstream's response if the client has no head yet.
