@@ -202,9 +202,11 @@ pub struct BufPool {
     extra: usize,
     /// The bytes of buffers that hold an event.
     held: usize,
-    /// The number of bytes that wait elsewhere.
+    /// The number of bytes that wait within the network.
     beside: usize,
-    /// The limit on the sum of `extra`, `held` and `beside`.
+    /// The number of bytes that wait elsewhere, and count as well.
+    pub apart: usize,
+    /// The limit on the sum of `extra`, `held`, `beside` and `apart`.
     held_max: usize,
 }
 
@@ -219,9 +221,9 @@ impl BufPool {
         let blocks = [smallest.min(usual), small.min(usual), usual, twice, four_times, bulk];
         let spare = |block| if block > usual { spare_bytes / 4 } else { spare_bytes };
         let shelves = blocks.map(|block| Shelf::new(block, spare(block)));
-        let (lent, lent_bytes, extra, held, beside) = (0, 0, 0, 0, 0);
+        let [lent, lent_bytes, extra, held, beside, apart] = [0; 6];
         let held_max = usize::MAX;
-        BufPool { shelves, usual, largest, lent, lent_bytes, extra, held, beside, held_max }
+        BufPool { shelves, usual, largest, lent, lent_bytes, extra, held, beside, apart, held_max }
     }
 
     /// Sets the limit on the bytes held beyond the usual size.
@@ -229,14 +231,9 @@ impl BufPool {
         self.held_max = held_max;
     }
 
-    /// Sets the number of bytes that wait elsewhere, such as within the network.
+    /// Sets the number of bytes that wait within the network. It changes with each read and write.
     pub const fn count_beside(&mut self, bytes: usize) {
         self.beside = bytes;
-    }
-
-    /// Adds to the number of bytes that wait elsewhere, until [`BufPool::count_beside`] sets it.
-    pub const fn count_more_beside(&mut self, bytes: usize) {
-        self.beside += bytes;
     }
 
     /// Raises the size of the largest buffer to `largest` if that is more.
@@ -382,7 +379,7 @@ impl BufPool {
     /// The bytes that count towards the limit: those of held events, those beyond the usual size,
     /// and those that wait elsewhere.
     pub const fn held_bytes(&self) -> usize {
-        self.extra + self.held + self.beside
+        self.extra + self.held + self.beside + self.apart
     }
 
     /// The number of buffers lent. Always equals the number of those that sessions hold.
@@ -392,14 +389,15 @@ impl BufPool {
 
     /// The bytes of all buffers lent, used or not, and those that wait elsewhere.
     pub const fn lent_bytes(&self) -> usize {
-        self.lent_bytes + self.beside
+        self.lent_bytes + self.beside + self.apart
     }
 
     /// The number of bytes that a caller may read at once if it might have to hold them all. Falls
     /// to 0 as more is held.
     pub fn share(&self) -> usize {
         let left = self.held_max.saturating_sub(self.held_bytes());
-        EXTRA_MAX.saturating_sub(self.extra + self.beside).min(left) / EXTRA_SHARE
+        let used = self.extra + self.beside + self.apart;
+        EXTRA_MAX.saturating_sub(used).min(left) / EXTRA_SHARE
     }
 
     /// The size of the largest buffer.

@@ -139,7 +139,8 @@ impl<N: Net> Shared<N> {
         self.telemetry.begin_turn(now);
         let kept = self.auth_requests.kept().get();
         let crossing = self.crossing.bytes() / self.loops;
-        self.memory.buffers.count_beside(self.net.held_bytes() + kept + crossing);
+        self.memory.buffers.count_beside(self.net.held_bytes());
+        self.memory.buffers.apart = kept + crossing;
         let (mut io, _) = self.memory.split(&mut self.net, None, now.tick);
         self.pool.begin_turn(self.portions.timers_per_turn, &mut io);
     }

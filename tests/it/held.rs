@@ -135,3 +135,34 @@ fn long_events_pass_when_there_is_no_room_to_hold_them() {
         }
     }
 }
+
+/// What an auth server is asked again about a stream is counted even while bodies are being read.
+#[test]
+fn questions_kept_for_an_auth_server_are_counted() {
+    let text = "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://10.0.0.1'\n\
+                [api.auth]\nurl = 'http://10.0.0.2/'\nrecheck = '1h'\n";
+    let config = Config::parse("x.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
+    let mut world = World::new(config, 0, Faults::NONE, Portions::default());
+    let [target, auth]: [SocketAddr; 2] =
+        ["10.0.0.1:80", "10.0.0.2:80"].map(|address| address.parse().unwrap());
+    for address in [target, auth] {
+        world.net().set_host(address, Host::Listening);
+    }
+    let client = world.net().client(ListenerId(0), None).unwrap();
+    world.net().send(client, b"GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    let mut say = |address, text: &[u8]| {
+        world.settle().unwrap();
+        let peer = world.net().origin(address).unwrap();
+        world.net().send(peer, text);
+        world.settle().unwrap();
+        peer
+    };
+    say(auth, b"HTTP/1.1 204 No Content\r\n\r\n");
+    let origin = say(target, b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+    world.settle().unwrap();
+    let kept = world.proxy.held();
+    assert!(kept.0 > 0);
+    world.net().send(origin, b"data: x\n\n");
+    world.settle().unwrap();
+    assert_eq!(world.proxy.held(), kept);
+}

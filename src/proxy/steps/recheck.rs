@@ -35,7 +35,7 @@ pub(crate) fn keep<N: Net>(step: &mut Step<'_, N>, question: &Rc<[u8]>) -> Optio
     exchange.api()?.forward_auth.as_ref()?.recheck?;
     let fits = question.len() <= KEPT_MAX && io.buffers.may_hold(None, question.len());
     fits.then(|| {
-        io.buffers.count_more_beside(question.len());
+        io.buffers.apart += question.len();
         Kept::new(Rc::clone(question), auth_requests.kept())
     })
 }
