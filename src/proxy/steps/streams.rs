@@ -197,9 +197,15 @@ fn expire_stream(exchange: &mut Exchange, outcome: Outcome, was_ending: bool) ->
 
 /// Handles a stream whose upstream was silent, or sent no event, for too long.
 pub(crate) fn silent<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    let response = &step.exchange.response;
+    let is_between_events = match (step.fills, response.intake.events()) {
+        // A feed has no client. Its log holds whole events.
+        (Some(_), Some(events)) => events.between(),
+        (..) => response.outlet.is_between_events(),
+    };
     Next::Do(if step.exchange.can_resume() {
         Action::Resume(Failure::Idle)
-    } else if step.exchange.response.outlet.is_between_events() {
+    } else if is_between_events {
         step.count_failure(Failure::Idle);
         Action::EndStream(outcome)
     } else {
