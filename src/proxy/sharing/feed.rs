@@ -122,6 +122,14 @@ impl Feed {
         waits && !self.log.state().has_begun()
     }
 
+    /// True if the upstream was asked for what follows an event.
+    fn has_asked_behind(&self) -> bool {
+        let events = self.exchange.response.intake.events();
+        let is_resumed = self.exchange.stage() == Stage::Resuming;
+        let resumes = is_resumed && events.is_some_and(|events| events.resume_from().is_some());
+        self.continues || resumes
+    }
+
     /// When its upstream stream is given up for lack of readers.
     fn ends_at(&self) -> Tick {
         if self.mirrors.is_empty() { self.lingers_until } else { Tick::NEVER }
@@ -342,10 +350,10 @@ impl<N: Net> Proxy<N> {
     fn veto(&mut self, key: Key<Feed>, veto: Veto, now: Tick) {
         let feed = &mut self.feeds.tasks[key];
         let (api, name) = feed.name;
-        // If there is no stream after an event that one client names, that says nothing about other
-        // clients.
-        let is_of_client = feed.continues && veto == Veto::NoStream;
-        if let Some(state) = self.shared.apis.get(api).filter(|_| !is_of_client) {
+        // If there is no stream after some event, that says nothing about clients that name none,
+        // or another one.
+        let is_behind = feed.has_asked_behind() && veto == Veto::NoStream;
+        if let Some(state) = self.shared.apis.get(api).filter(|_| !is_behind) {
             state.directory.note_veto(name, veto, now);
         }
         // A client that has part of the stream must not continue with something else.
