@@ -178,6 +178,12 @@ impl LocalReply {
         LocalReply { json, ..self }
     }
 
+    /// The same reply, with this time after which to retry if there is one.
+    #[must_use]
+    pub fn retrying_after(self, delay: Option<Duration>) -> LocalReply {
+        LocalReply { retry_after: delay.or(self.retry_after), ..self }
+    }
+
     /// The cause, if the request was refused.
     pub const fn cause(&self) -> Option<Cause> {
         match self.why {

@@ -503,7 +503,8 @@ pub(crate) fn answered(
     if is_outage(head.status) || waits && matches!(head.status, 408 | 429 | 500..=599) {
         let what = "the upstream answered that it is unavailable";
         let (cause, status) = (Cause::UpstreamUnavailable, head.status.max(500));
-        return Next::fail(LocalReply::refused(cause, status, what));
+        let reply = LocalReply::refused(cause, status, what);
+        return Next::fail(reply.retrying_after(share::retry_after(head)));
     }
     // The same goes for any other status that is not about this request, or that says there are too
     // many.
