@@ -124,3 +124,18 @@ fn clients_that_come_and_go_do_not_have_the_log_copied_each_time() {
     let (work, log) = (work_done(), 50 * event.len() as u64);
     assert!(work < 2 * log, "{work} bytes were copied or examined, with a log of {log}");
 }
+
+/// A feed that waits for a slow loop does not read, so its upstream does not look late.
+#[test]
+fn an_upstream_that_is_not_read_is_not_late() {
+    let portions = Portions { crossing_max: 1, ..Portions::default() };
+    let api = "stall_timeout = '500ms'\nstream_idle_timeout = '500ms'";
+    let mut stage = Stage::new(api, "join = 'now'", portions);
+    (0..10).for_each(|_| _ = stage.come());
+    for _ in 0..1000 {
+        stage.world.net().send(stage.origins[0], b"data: 1\n\n");
+        stage.pass(Duration::from_millis(10));
+    }
+    assert_eq!(stage.open().iter().sum::<usize>(), 1);
+    assert!(!stage.world.access.contains("event=end"), "{}", stage.world.access);
+}

@@ -154,6 +154,10 @@ impl Feed {
             return (own.min(mirror.waits_until(self.log.state())), None);
         }
         let own = own.min(self.mirrors.waits_until(portions.crossing_max));
+        // While it is not read, an upstream is not late.
+        if self.waits_for_mirrors(portions) {
+            return (own, None);
+        }
         let next = deadlines::of_exchange(&self.exchange, portions.high_water, now);
         if next.at < own { (next.at, Some(next.deadline)) } else { (own, None) }
     }
@@ -375,6 +379,13 @@ impl<N: Net> Proxy<N> {
         });
     }
 
+    /// Has the readers of a feed that has not begun ask again.
+    pub(crate) fn leave_stream(&mut self, key: Key<Feed>, now: Tick) {
+        self.feeds.tasks[key].log.enter(LogState::Gone);
+        self.notes_change(key, now);
+        self.feeds.tasks.wake(key);
+    }
+
     /// Hands the response to the client that asked first, as the response to its own request, if
     /// that client still waits and may have it.
     fn hand_over(&mut self, key: Key<Feed>, veto: Veto) {
@@ -394,16 +405,10 @@ impl<N: Net> Proxy<N> {
         };
         shared.pool.hand_over(connection, Owner::of(client));
         std::mem::swap(&mut own.upload, &mut exchange.upload);
-    /// Has the readers of a feed that has not begun ask again.
-    pub(crate) fn leave_stream(&mut self, key: Key<Feed>, now: Tick) {
-        self.feeds.tasks[key].log.enter(LogState::Gone);
-        self.notes_change(key, now);
-        self.feeds.tasks.wake(key);
-    }
-
         own.unfollow();
         own.count_veto(veto);
         if let (Some(own), Some(asked)) = (&mut own.outbound, &exchange.outbound) {
+            own.shareable = None;
             own.note_failed(asked.failed(), asked.gives_up());
             if own.own_id.take().is_some() {
                 own.ask_behind(None);
@@ -423,7 +428,6 @@ fn move_source<N: Net>(step: &mut Step<'_, N>, log: &Rc<Log>) -> Next {
     }
     let Source::Upstream(connection) = *source else { return advance::move_source(step) };
     let before = step.exchange.volume();
-            own.shareable = None;
     let next = read(step, connection, log);
     if step.exchange.times_events() {
         let after = step.exchange.volume();
