@@ -6,16 +6,16 @@ use crate::config::{Config, ConfigErrors};
 use crate::confines;
 use crate::descriptors;
 use crate::net::{Address, Resolution};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 #[expect(clippy::disallowed_types, reason = "shared between threads, locked only briefly")]
 use std::sync::Mutex;
 use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The most addresses of a name that are used. The rest is ignored.
+/// The most addresses of a name that are used. The rest is ignored. (musl returns 48 at most.)
 const ADDRESSES_MAX: usize = 64;
 
 /// The most names that are resolved at a time.
@@ -53,16 +53,21 @@ pub(super) fn addresses_of(host: &str, port: u16) -> Resolution {
         log::warn!("{what}");
     }
     let found = found.map_err(|error| format!("cannot resolve {host}: {}", one_line(&error)))?;
-    let mut addresses = Vec::new();
-    for address in found.map(Address::Tcp) {
-        if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX {
-            addresses.push(address);
-        }
-    }
+    let addresses = some_of(found);
     if addresses.is_empty() {
         return Err(format!("cannot resolve {host}: it has no address"));
     }
     Ok(addresses)
+}
+
+/// The addresses to use, each once: those of the first one's family come first. If there are too
+/// many, they are the same ones in whatever order the name server has put them.
+fn some_of(found: impl IntoIterator<Item = SocketAddr>) -> Vec<Address> {
+    let mut found = found.into_iter().peekable();
+    let Some(first) = found.peek().copied() else { return Vec::new() };
+    let mut sorted = BTreeSet::new();
+    sorted.extend(found.map(|address| (address.is_ipv4() != first.is_ipv4(), address)));
+    sorted.into_iter().take(ADDRESSES_MAX).map(|(_, address)| Address::Tcp(address)).collect()
 }
 
 fn one_line(error: &io::Error) -> String {
@@ -161,6 +166,17 @@ mod tests {
         let error = addresses_of("a\0b", 80).unwrap_err();
         assert!(error.starts_with("cannot resolve a"), "{error}");
         assert_eq!(error.lines().count(), 1);
+    }
+
+    #[test]
+    fn of_many_addresses_the_same_ones_are_used() {
+        let v4 = (0..100).map(|n| SocketAddr::from(([10, 0, 0, n], 80)));
+        let v6 = SocketAddr::from(([0_u16; 8], 80));
+        let (all, backwards) = (v4.clone().chain([v6]), v4.clone().rev().chain([v6]));
+        let used = some_of(all);
+        assert!(used.len() == ADDRESSES_MAX && used == some_of(backwards));
+        assert_eq!(some_of([v6].into_iter().chain(v4))[0], Address::Tcp(v6));
+        assert_eq!(some_of([v6, v6]), [Address::Tcp(v6)]);
     }
 
     #[test]
