@@ -1,11 +1,13 @@
 //! Limits on the rate of authorised requests ([`super::rates`]), and on open event streams: per
 //! api, per client address and per key.
 //!
-//! A request whose `Accept` asks for an event stream is counted before the upstream is asked. Any
-//! other request is counted when its response turns out to be an event stream, or is begun as one.
+//! A GET whose `Accept` asks for an event stream is counted before the upstream is asked. Any other
+//! request is counted when its response turns out to be an event stream, or is begun as one.
 //!
 //! curl does not ask for one in `Accept`, and neither would a client that wants to evade the limit.
-//! Beyond the limit it gets a 429 or 503, although the upstream was asked.
+//! Beyond the limit it gets a 429 or 503, although the upstream was asked. So does a POST, whatever
+//! its `Accept` is: clients of the Model Context Protocol ask for either type with each message,
+//! and those that have as many streams as they may have must still be able to send one.
 
 use super::Edge;
 use crate::apis::Apis;
@@ -68,8 +70,8 @@ pub fn release(exchange: &mut Exchange) {
     }
 }
 
-/// Admits an authorised request, and counts it. If its `Accept` asks for an event stream, it is
-/// counted as one.
+/// Admits an authorised request, and counts it. If it is a GET whose `Accept` asks for an event
+/// stream, it is counted as one.
 ///
 /// # Errors
 /// If a rate is exceeded, or one of the limits of [`acquire`] is reached.
