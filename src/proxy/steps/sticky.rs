@@ -3,7 +3,8 @@
 //! A replica is one address of one target. Which replica knows a client is learned from its
 //! responses: from a field, from a cookie that it sets, or from the first event of a stream. The
 //! table belongs to the api ([`crate::apis`]) and survives a reload, even one that changes the
-//! targets.
+//! targets. Only a response that is awaited during such a reload teaches nothing, because its
+//! upstream is gone by then.
 //!
 //! With a field or a query parameter no other replica can serve the client. So its request goes to
 //! that replica regardless of its health, and to no other; if the replica is gone, the answer is a
