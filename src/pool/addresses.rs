@@ -167,10 +167,15 @@ impl Addresses {
         self.list.iter().map(|known| (known.number, &known.address))
     }
 
-    /// The number of addresses that were not tried yet.
-    pub(super) fn left(&self, tried: Tried) -> usize {
+    /// The number of addresses that were not tried yet and are no worse than the one tried last:
+    /// one that is passed over needs no time while another is tried.
+    pub(super) fn left(&self, tried: Tried, now: Tick) -> usize {
         let bits = if tried.version == self.version { tried.bits } else { 0 };
-        self.list.len() - bits.count_ones() as usize
+        let last_is_bad = self.last_of(tried).is_some_and(|index| self.list[index].is_bad(now));
+        let left = (0..).zip(&self.list).filter(|(index, known): &(u32, _)| {
+            bits >> index & 1 == 0 && (last_is_bad || !known.is_bad(now))
+        });
+        left.count()
     }
 
     /// Notes that the address tried last could not be connected to. Returns it if there are others.
@@ -398,16 +403,33 @@ mod tests {
         let mut tried = Tried::default();
         addresses.next(&mut tried, at(0));
         addresses.failed(tried, at(0));
-        assert_eq!(addresses.left(tried), 2);
+        assert_eq!(addresses.left(tried, at(0)), 2);
         assert!(!addresses.resolved(&list(&[V4[2], V4[0], V4[1]]), at(0)), "it is the same list");
-        assert_eq!(addresses.left(tried), 2);
+        assert_eq!(addresses.left(tried, at(0)), 2);
         assert!(addresses.resolved(&list(&[V6[0], V4[0]]), at(0)));
-        assert_eq!(addresses.left(tried), 2);
+        assert_eq!(addresses.left(tried, at(10)), 2);
         // The address tried last was in the previous list.
         addresses.answered(tried);
         let until: Vec<_> = addresses.list.iter().map(|known| known.passed_over_until).collect();
         assert_eq!(until, [Tick::ZERO, at(10)]);
         assert_eq!(attempt(&mut addresses, &V6, at(1)), [V6[0]]);
+    }
+
+    #[test]
+    fn those_passed_over_share_the_time_only_with_each_other() {
+        let mut addresses = addresses(&V4);
+        attempt(&mut addresses, &V4[1..], at(0));
+        let mut tried = Tried::default();
+        let mut left = || {
+            addresses.next(&mut tried, at(1))?;
+            Some(addresses.left(tried, at(1)))
+        };
+        assert_eq!([(); 4].map(|()| left()), [Some(1), Some(0), Some(0), None]);
+        attempt(&mut addresses, &[], at(2));
+        addresses.next(&mut Tried::default(), at(3));
+        let mut tried = Tried::default();
+        addresses.next(&mut tried, at(3));
+        assert_eq!(addresses.left(tried, at(3)), 2);
     }
 
     #[test]

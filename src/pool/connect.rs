@@ -2,7 +2,8 @@
 //! for each, its addresses in turn.
 //!
 //! Each address and each other endpoint gets an equal share of the rest of `connect_timeout`, so
-//! that one dead address does not use up all of it.
+//! that one dead address does not use up all of it. But no attempt gets less than a second while
+//! that much is left, however many addresses there are: with TLS, one that works can need that.
 
 use super::addresses::{Addresses, Tried};
 use super::connection::{Connection, NO_ADDRESS};
@@ -22,6 +23,10 @@ use crate::telemetry::{ApiStats, Failure, LogLimit};
 use crate::time::Tick;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// The time that an attempt gets at least, if that much is left.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 
 /// What connection is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -342,7 +347,8 @@ impl Pool {
                     // This address, each remaining one and each remaining endpoint get equal shares
                     // of the remaining time.
                     let shares = others + u32::try_from(1 + left).unwrap_or(1);
-                    let deadline = io.now.after(search.gives_up.since(io.now) / shares);
+                    let rest = search.gives_up.since(io.now);
+                    let deadline = io.now.after((rest / shares).max(ATTEMPT_MIN.min(rest)));
                     return Ok(Some(Attempt { connection, deadline, search: *search }));
                 }
                 Err(error) if descriptors::ran_out(&error) => {
@@ -355,8 +361,9 @@ impl Pool {
         Ok(None)
     }
 
-    /// The endpoint's next address, and the number of addresses left after it. They come from the
-    /// last resolution of its name, or from the request's configuration if the upstream is gone.
+    /// The endpoint's next address, and the number of addresses that share the time with it. They
+    /// come from the last resolution of its name, or from the request's configuration if the
+    /// upstream is gone.
     fn next_address(
         &mut self,
         wanted: Wanted<'_>,
@@ -376,7 +383,7 @@ impl Pool {
             Some(number) => Some((addresses.only(number, &mut search.tried)?, 0)),
             None => {
                 let address = addresses.next(&mut search.tried, now)?;
-                Some((address, addresses.left(search.tried)))
+                Some((address, addresses.left(search.tried, now)))
             }
         }
     }
