@@ -209,7 +209,9 @@ impl Process {
                 break;
             }
             let flush = self.output.take_from(self.loops.first.access_log(), now);
-            let changes = self.changes.as_ref().map_or(Tick::NEVER, Changes::look_at);
+            // During a reload no check begins. The loop is woken when the reload is over.
+            let changes = self.changes.as_ref().filter(|_| self.reload == Reload::Idle);
+            let changes = changes.map_or(Tick::NEVER, Changes::look_at);
             let due = self.inquiries.due().min(self.await_until).min(self.stop.due());
             let until = wake.min(flush).min(self.look_at).min(changes).min(due);
             let until = if commanded { now } else { until };

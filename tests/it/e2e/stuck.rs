@@ -7,6 +7,7 @@ use super::{begin_stream, event, skip};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use std::fs;
 use std::io::ErrorKind;
 
 /// A worker that is stuck as long as this exists.
@@ -108,6 +109,37 @@ fn a_loop_that_is_stuck_keeps_no_operator_waiting() {
     program.logs("configuration reloaded");
     let turns = (0..100_000).any(|_| ask(admin, "GET /healthz").0 == "HTTP/1.1 200 OK");
     assert!(turns, "still silent");
+}
+
+/// Meanwhile the files change; they are checked when the reload is over.
+#[test]
+fn a_reload_that_waits_for_a_loop_that_is_stuck_sleeps() {
+    let origin = Origin::listen();
+    let folder = Scratch::folder();
+    let path = format!("{}/a.toml", folder.as_str());
+    let text = config(&origin, "reload_on_change = true", "");
+    fs::write(&path, &text).unwrap();
+    let mut program = Program::start(&[&path]);
+    let admin = admin_of(&mut program);
+    let name = "a_reload_that_waits_for_a_loop_that_is_stuck_sleeps";
+    let Some(stuck) = Stuck::worker(&program, 2, name) else { return };
+    program.signal("HUP");
+    program.logs("the reload waits for these workers");
+    fs::write(&path, text + "# Changed.\n").unwrap();
+    // One tick a second: by then the check is due.
+    let mut watcher = Line::to(admin);
+    watcher.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    watcher.response();
+    let mut heard = String::new();
+    while heard.matches("event: tick").count() < 4 {
+        heard.push_str(&watcher.read(1));
+    }
+    let state = || program.identity("State");
+    assert!((0..10_000).any(|_| state().starts_with('S')), "it never sleeps: {}", state());
+    drop(stuck);
+    for _ in 0..2 {
+        program.logs("configuration reloaded");
+    }
 }
 
 #[test]
