@@ -99,11 +99,11 @@ impl Listeners {
         }
     }
 
-    /// Notes that a listener was closed.
-    pub fn close(&mut self, listener: ListenerId) {
-        if let Some(listener) = self.all.get_mut(listener.0 as usize) {
-            (listener.open, listener.ready) = (false, false);
-        }
+    /// Notes that a listener was closed. Returns its service.
+    pub fn close(&mut self, listener: ListenerId) -> Option<Service> {
+        let listener = self.all.get_mut(listener.0 as usize)?;
+        (listener.open, listener.ready) = (false, false);
+        Some(listener.port.service)
     }
 
     /// Notes that connections are waiting at a listener.

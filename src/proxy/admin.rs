@@ -162,6 +162,23 @@ impl<N: Net> Proxy<N> {
         true
     }
 
+    /// Ends the connections to a service of the operator that is no longer offered. Requests that
+    /// have begun are answered first, except those of the live page, which would go on.
+    pub(super) fn dismiss_operators(&mut self, service: Service) {
+        let mut dismissed = Vec::new();
+        let of_service = self.tasks.iter_mut().filter(|(_, s)| s.service == service);
+        for (key, session) in of_service {
+            match &mut session.state {
+                State::Active(exchange) if !exchange.follows(&self.admin.log) => {
+                    exchange.keep_alive_if(false);
+                }
+                State::Active(_) | State::Idle { .. } | State::Head { .. } => dismissed.push(key),
+                State::ProxyHeader { .. } | State::Handshake { .. } | State::Lingering { .. } => {}
+            }
+        }
+        dismissed.into_iter().for_each(|key| self.close(key));
+    }
+
     /// Answers a request to the admin listener whose exchange has begun.
     pub(super) fn answer_operator(
         &mut self,

@@ -178,11 +178,15 @@ impl<N: Net> Proxy<N> {
         self.shared.edge.listeners.change(listener, port);
     }
 
-    /// Closes a listener. Connections that it accepted stay, and so do those that wait there.
+    /// Closes a listener. Connections that it accepted stay, and so do those that wait there. But of
+    /// operators only those stay whose requests have begun, until they are answered.
     pub fn close_listener(&mut self, listener: ListenerId, now: Tick) {
         self.empty_queue(listener, Now { tick: now, unix_ms: self.unix_ms });
-        self.shared.edge.listeners.close(listener);
+        let service = self.shared.edge.listeners.close(listener);
         self.shared.net.close_listener(listener);
+        if let Some(service) = service.filter(|service| service.is_for_operators()) {
+            self.dismiss_operators(service);
+        }
     }
 
     /// True when a client has been refused for lack of room since the last call, so that another

@@ -112,6 +112,35 @@ fn an_operator_watches() {
     assert!(heard.contains("event: tick\nid: 1\ndata: {\"t\":"), "{heard}");
 }
 
+/// A reload that closes the admin listener leaves no one in control. Its own answer still goes out.
+#[test]
+fn an_operator_is_dismissed() {
+    let origin = Origin::listen();
+    let admin = "[admin]\nlisten = '127.0.0.1:0'\n";
+    let rest = format!(
+        "[server]\nlisten = ['127.0.0.1:0']\n[[api]]\nname = 'events'\nlisten_path = '/'\n\
+         target_url = 'http://{}'\n",
+        origin.address()
+    );
+    let file = Scratch::file(&format!("{admin}{rest}"));
+    let mut program = Program::start(&[file.as_str()]);
+    let url = program.says("admin listener on ");
+    let address = url.strip_prefix("http://").and_then(|url| url.strip_suffix('/'));
+    let admin: SocketAddr = address.unwrap().parse().unwrap();
+    let [mut idle, mut half, mut watching, mut asking] = [(); 4].map(|()| Line::to(admin));
+    ask(&mut idle, "GET /healthz", "");
+    half.send("POST /drain HTTP/1.1\r\n");
+    watching.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    watching.response();
+    watching.expect("event: hello\n");
+    std::fs::write(file.as_str(), rest).unwrap();
+    let (head, said) = ask(&mut asking, "POST /reload", CHANGE);
+    let want = ("HTTP/1.1 200 OK", "Configuration reloaded.\n");
+    assert_eq!((head.first_line.as_str(), said.as_str()), want);
+    assert_eq!([asking.end(), idle.end(), half.end()], [End::Closed, End::Closed, End::Closed]);
+    assert_eq!(watching.end(), End::Closed);
+}
+
 /// If there is no room for clients, the admin listener still has some.
 #[test]
 fn an_operator_is_not_locked_out() {
