@@ -202,14 +202,12 @@ pub(super) fn of_exchange(exchange: &Exchange, high_water: usize, now: Tick) -> 
     earliest
 }
 
-/// Adds the deadlines of a request that is being sent: it must not get stuck, and its bytes must
-/// not be gathered for too long.
+/// Adds the deadline of a request that is being sent: it must not get stuck.
 fn of_request(earliest: &mut Earliest, exchange: &Exchange, high_water: usize, now: Tick) {
     let server = &exchange.config.server;
     let Some(request) = exchange.upload.pipe() else { return };
     let stuck = request.outlet.stuck_deadline(now, high_water, server.write_timeout);
     earliest.or(stuck, Deadline::RequestStuck);
-    earliest.or(request.outlet.flush_deadline(now, high_water), Deadline::Flush);
 }
 
 /// Adds the deadlines of an awaited response head: the request body must not stall, and the

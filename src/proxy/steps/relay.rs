@@ -89,7 +89,10 @@ pub(crate) fn pump_request<N: Net>(
     let Step { exchange, conn, io, pool, .. } = step;
     // The usual case while events are relayed.
     let Upload::Moving(request) = &mut exchange.upload else { return Ok(Moved::No) };
+    // Only responses are gathered.
+    let flush_interval = io.flush_interval.take();
     let pumped = request.pump(conn, &mut pool[key].conn, io);
+    io.flush_interval = flush_interval;
     // A client that sends its body is not waiting for 100 (Continue).
     exchange.awaits_continue &= request.intake.taken() == 0;
     match pumped {

@@ -35,6 +35,8 @@ pub(crate) fn run<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next 
     let Exchange { upload: request, response, .. } = &mut **exchange;
     // The upstream stopped reading before it switched.
     let Some(request) = request.pipe_mut() else { return Next::end(Outcome::UpstreamCut) };
+    // A side of a tunnel may wait for each byte of the other.
+    io.flush_interval = None;
     let before = (request.outlet.flow(), response.outlet.flow());
     let towards_upstream = request.pump(conn, upstream, io);
     let towards_client = response.pump(upstream, conn, io);
