@@ -13,7 +13,7 @@ use super::resolver::Name;
 use super::room::Room;
 use super::service::Inherited;
 use crate::admin::parts::{Inquiry, Part};
-use crate::config::{Config, Tls};
+use crate::config::{Config, Tls, WORKERS_MAX, Workers};
 use crate::net::Resolution;
 use crate::net::mio::SocketFile;
 use crate::pool::News;
@@ -22,9 +22,10 @@ use crate::time::Tick;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread::{Builder, JoinHandle};
+use std::thread::{Builder, JoinHandle, available_parallelism};
 use std::time::Duration;
 
 /// How long the others may take to write their last access log lines. After a second they give up
@@ -525,5 +526,15 @@ fn turn_until_exit(
                 Order::Exit => return Ok(()),
             }
         }
+    }
+}
+
+/// The number of event loops that a configuration asks for. Call it before closing a sandbox, in
+/// which the number of cores that a container may use cannot be read any more.
+pub fn count_workers(config: &Config) -> usize {
+    match config.server.workers {
+        Workers::Number(number) => number,
+        // As many as the process may use, if the system reports that.
+        Workers::Cores => available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX),
     }
 }

@@ -25,7 +25,7 @@ mod jobs;
 mod lines;
 mod listeners;
 pub mod logger;
-mod loops;
+pub mod loops;
 mod mailbox;
 mod output;
 pub mod process;

@@ -24,15 +24,13 @@ use super::watch::{Changes, Notices};
 use crate::admin::answer::Answer;
 use crate::admin::parts::Inquiry;
 use crate::admin::{RELOADED, ShellCommand};
-use crate::config::{Config, Expiry, Renewal, Sources, WORKERS_MAX, Workers};
+use crate::config::{Config, Expiry, Renewal, Sources};
 use crate::proxy::Ticket;
 use crate::time::Tick;
 use std::collections::BTreeSet;
 use std::io;
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// The process, listening and ready to run.
@@ -92,7 +90,8 @@ pub struct Start {
     pub file: Option<PathBuf>,
     /// True exactly when the command line asked for a sandbox, whatever the configuration says.
     pub sandbox: bool,
-    /// The number of event loops ([`count_workers`]). [`Config::fits`] must have accepted it.
+    /// The number of event loops ([`super::loops::count_workers`]). [`Config::fits`] must have
+    /// accepted it.
     pub workers: usize,
     /// The sandbox, if there is one, which confines files already.
     pub confined: Option<Sandbox>,
@@ -571,15 +570,5 @@ impl Process {
         for ticket in std::mem::take(&mut self.reload_tickets) {
             self.answer(ticket, status, &sentence);
         }
-    }
-}
-
-/// The number of event loops that a configuration asks for. Call it before closing a sandbox, in
-/// which the number of cores that a container may use cannot be read any more.
-pub fn count_workers(config: &Config) -> usize {
-    match config.server.workers {
-        Workers::Number(number) => number,
-        // As many as the process may use, if the system reports that.
-        Workers::Cores => available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX),
     }
 }
