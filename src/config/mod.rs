@@ -67,6 +67,7 @@ use crate::http::changes::Changes;
 use crate::net::Resolution;
 use crate::route;
 use error::Location;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use tables::tls::TlsLocations;
@@ -104,8 +105,17 @@ pub struct Config {
     referenced: Vec<String>,
     /// The files that the configuration was read from.
     pub sources: Sources,
-    /// A message for each target whose name could not be resolved.
-    unresolved: Vec<String>,
+    /// The targets whose names could not be resolved.
+    unresolved: Vec<Unresolved>,
+}
+
+/// A target whose name could not be resolved.
+#[derive(Clone, Debug)]
+struct Unresolved {
+    location: Location,
+    /// The name, and the port that its addresses would get.
+    name: (String, u16),
+    error: String,
 }
 
 /// The locations in an api of names that are looked up elsewhere.
@@ -488,12 +498,17 @@ impl Config {
             match answer {
                 Ok(addresses) => target.addresses = addresses,
                 Err(error) => {
-                    let what = format!("{error}; requests to it fail until that succeeds");
-                    unresolved.push(ConfigErrors::one(location.clone(), what).to_string());
+                    let (location, name) = (location.clone(), (target.host.clone(), target.port));
+                    unresolved.push(Unresolved { location, name, error });
                 }
             }
         }
         self.unresolved = unresolved;
+    }
+
+    /// The names that could not be resolved, with their ports, and why.
+    pub fn unresolved(&self) -> BTreeMap<(String, u16), String> {
+        self.unresolved.iter().map(|one| (one.name.clone(), one.error.clone())).collect()
     }
 
     fn unresolved_targets(&mut self) -> impl Iterator<Item = (&Location, &mut Target)> {

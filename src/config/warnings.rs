@@ -4,9 +4,10 @@ pub(super) mod certificates;
 pub(super) mod shared;
 pub(super) mod vain;
 
+use super::Unresolved;
 use super::UpstreamTls;
 use super::tables::tls::SessionTickets;
-use super::{Api, Compression, Config, ListenAddr, OnOutage, Resume, Server, Target};
+use super::{Api, Compression, Config, ConfigErrors, ListenAddr, OnOutage, Resume, Server, Target};
 use crate::descriptors::{self, Budget, REMEDY};
 use crate::net::Address;
 use shared::{Breach, Served};
@@ -25,7 +26,14 @@ impl Config {
     /// Warnings about probable mistakes when this many `loops` serve it, one line each.
     /// `descriptors` is the open-file limit, if it is known.
     pub fn warnings(&self, descriptors: Option<u64>, loops: usize) -> Vec<String> {
-        let mut out = self.unresolved.clone();
+        let mut out = self.about_names();
+        out.extend(self.warnings_of_file(descriptors, loops));
+        out
+    }
+
+    /// The same without those about names that could not be resolved, which may change any time.
+    pub fn warnings_of_file(&self, descriptors: Option<u64>, loops: usize) -> Vec<String> {
+        let mut out = Vec::new();
         if let Some(descriptors) = descriptors {
             self.warn_of_descriptors(descriptors, loops, &mut out);
         }
@@ -53,6 +61,15 @@ impl Config {
             ));
         }
         out
+    }
+
+    /// Warns of names that could not be resolved.
+    fn about_names(&self) -> Vec<String> {
+        let about = |Unresolved { location, error, .. }: &Unresolved| {
+            let what = format!("{error}; requests to it fail until that succeeds");
+            ConfigErrors::one(location.clone(), what).to_string()
+        };
+        self.unresolved.iter().map(about).collect()
     }
 
     /// Warns if `[tls]` is configured, but there is no listener with TLS.

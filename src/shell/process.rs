@@ -526,10 +526,15 @@ impl Process {
             self.loops.withdraw_prepared();
             return self.end_reload(Err(why));
         }
-        let warnings = |config: &Config| config.warnings(Some(self.descriptors), self.workers);
+        let warnings =
+            |config: &Config| config.warnings_of_file(Some(self.descriptors), self.workers);
         let known = warnings(self.loops.config());
         self.awaited = self.loops.serve_prepared(self.descriptors);
         self.inquiries.note_reload();
+        // Targets may have addresses from before.
+        for (name, error) in self.loops.config().unresolved() {
+            self.loops.name_resolved(&name, &Err(error));
+        }
         let config = self.loops.config();
         logger::configure(&config.log);
         for new in warnings(config).iter().filter(|warning| !known.contains(warning)) {

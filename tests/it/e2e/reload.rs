@@ -429,3 +429,22 @@ fn what_sockets_are_opened_with_takes_a_restart() {
         assert_eq!(served, "HTTP/1.1 204 No Content", "{workers} {before}");
     }
 }
+
+/// A target may have addresses from before, so what a failure means is not known before the
+/// configuration is in use.
+#[test]
+fn a_name_that_does_not_resolve_at_a_reload_is_named() {
+    let origin = Origin::listen();
+    let right = config("'127.0.0.1:0'", &[("events", &origin)]);
+    let file = Scratch::file(&right);
+    let mut program = Program::start(&[file.as_str()]);
+    let lost = "[[api]]\nname = 'lost'\nlisten_path = '/lost/'\n\
+                target_url = 'http://nowhere.invalid'\n";
+    fs::write(file.as_str(), format!("{right}{lost}")).unwrap();
+    program.signal("HUP");
+    program.logs("api lost: cannot resolve nowhere.invalid: ");
+    program.logs("configuration reloaded");
+    program.signal("TERM");
+    let log = program.ended().stderr;
+    assert!(!log.contains("target_url"), "{log}");
+}
