@@ -81,7 +81,7 @@ impl Opening {
     pub(super) fn first(
         mut config: Config,
         descriptors: u64,
-        inherited: &mut Inherited,
+        inherited: &Inherited,
     ) -> Result<Opening, String> {
         let budget = config.budget(descriptors);
         let sockets_max = 2 * budget.clients.min(RESERVED_MAX);
@@ -233,10 +233,11 @@ impl EventLoop {
         &mut self,
         config: &mut Config,
         others: usize,
+        inherited: &Inherited,
     ) -> Result<(Vec<Listening>, Vec<Vec<Offer>>), String> {
-        let (present, mut inherited) = (&self.listening, Inherited::default());
+        let present = &self.listening;
         let net = tls::inner(self.proxy.net());
-        let mut listening = listeners::open(config, present, &mut inherited, net)?;
+        let mut listening = listeners::open(config, present, inherited, net)?;
         let offer = |_| listeners::offer(config, &mut listening, present, net);
         let offers: Result<Vec<_>, _> = (0..others).map(offer).collect();
         match offers {
@@ -442,8 +443,8 @@ mod tests {
     /// does not prevent listening.
     #[test]
     fn a_reload_sets_the_write_timeout_everywhere() {
-        let mut inherited = Inherited::default();
-        let mut first = Opening::first(config("30s"), 1000, &mut inherited).unwrap();
+        let inherited = Inherited::default();
+        let mut first = Opening::first(config("30s"), 1000, &inherited).unwrap();
         let other = first.another(2).unwrap();
         let wakers = [&first, &other].map(|opening| opening.waker().unwrap());
         let mail = wakers.into_iter().map(Mailbox::of).collect();
@@ -453,10 +454,10 @@ mod tests {
         assert_eq!(write_timeouts(&mut event_loop), all(30));
         for (write_timeout, seconds) in [("2s", 2), ("1h", 3600)] {
             let mut config = config(write_timeout);
-            let (listening, _) = event_loop.open_listeners(&mut config, 1).unwrap();
+            let (listening, _) = event_loop.open_listeners(&mut config, 1, &inherited).unwrap();
             event_loop.reload(config, listening, 1000);
             assert_eq!(write_timeouts(&mut event_loop), all(seconds), "{write_timeout}");
         }
-        assert!(Opening::first(config("8760h"), 1000, &mut inherited).is_ok());
+        assert!(Opening::first(config("8760h"), 1000, &inherited).is_ok());
     }
 }

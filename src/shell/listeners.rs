@@ -76,7 +76,7 @@ impl Listening {
 pub(super) fn open(
     config: &mut Config,
     present: &[Listening],
-    inherited: &mut Inherited,
+    inherited: &Inherited,
     net: &mut MioNet,
 ) -> Result<Vec<Listening>, String> {
     let mut listening = Vec::new();
@@ -160,8 +160,7 @@ fn own(
     spares: &mut Vec<ListenerId>,
     net: &mut MioNet,
 ) -> io::Result<Listener> {
-    let socket =
-        sys::listen(&ListenAddr::Tcp(bound), true, write_timeout, &mut Inherited::default())?;
+    let socket = sys::listen(&ListenAddr::Tcp(bound), true, write_timeout, &Inherited::default())?;
     let of_other = socket.another()?;
     spares.push(net.add_spare(socket)?);
     Ok(of_other)
@@ -199,22 +198,31 @@ pub(super) fn take(
 fn open_all(
     config: &mut Config,
     present: &[Listening],
-    inherited: &mut Inherited,
+    inherited: &Inherited,
     net: &mut MioNet,
     listening: &mut Vec<Listening>,
 ) -> Result<(), String> {
     let server = &config.server.clone();
-    let mut open = |wanted: &ListenAddr, port: Port, inherited: &mut Inherited| {
+    let mut open = |wanted: &ListenAddr, port: Port| {
         let listener = match kept(present, listening, wanted, port) {
             Some(kept) => {
                 let port = Port { is_shared: kept.port.is_shared, ..port };
                 Listening { port, wanted: wanted.clone(), ..kept.clone() }
             }
-            None => open_new(wanted, port, server, inherited, net).map_err(|error| {
-                let is_in_use = error.kind() == io::ErrorKind::AddrInUse;
-                let own = in_the_way(wanted, listening, present).filter(|_| is_in_use);
-                cannot_listen(wanted, port, "", &error) + &own.unwrap_or_default()
-            })?,
+            None => {
+                // The system does not refuse to share an inherited socket.
+                let is_taken = || listening.iter().chain(present).any(|l| l.is_at(wanted));
+                let opened = if inherited.has(wanted) && is_taken() {
+                    Err(io::ErrorKind::AddrInUse.into())
+                } else {
+                    open_new(wanted, port, server, inherited, net)
+                };
+                opened.map_err(|error| {
+                    let is_in_use = error.kind() == io::ErrorKind::AddrInUse;
+                    let own = in_the_way(wanted, listening, present).filter(|_| is_in_use);
+                    cannot_listen(wanted, port, "", &error) + &own.unwrap_or_default()
+                })?
+            }
         };
         let bound = listener.bound;
         listening.push(listener);
@@ -226,24 +234,24 @@ fn open_all(
         for (wanted, address) in wanted.iter().zip(addresses) {
             let port = port_at(server, wanted, is_secure);
             let port = Port { is_shared: port.is_shared || inherited.has(wanted), ..port };
-            if let Some(bound) = open(wanted, port, inherited)? {
+            if let Some(bound) = open(wanted, port)? {
                 *address = ListenAddr::Tcp(bound);
             }
         }
     }
     if let Some(admin) = &mut config.admin
-        && let Some(bound) = open(&admin.listen, Port::plain(Service::Admin), inherited)?
+        && let Some(bound) = open(&admin.listen, Port::plain(Service::Admin))?
     {
         admin.listen = ListenAddr::Tcp(bound);
     }
     if let Some(probes) = config.admin.as_mut().and_then(|admin| admin.probes.as_mut())
-        && let Some(bound) = open(probes, Port::plain(Service::Probes), inherited)?
+        && let Some(bound) = open(probes, Port::plain(Service::Probes))?
     {
         *probes = ListenAddr::Tcp(bound);
     }
     if let Some(demo) = &mut config.demo {
         let wanted = ListenAddr::Tcp(demo.listen);
-        let bound = open(&wanted, Port::plain(Service::Demo), inherited)?;
+        let bound = open(&wanted, Port::plain(Service::Demo))?;
         demo.listen = bound.unwrap_or(demo.listen);
     }
     Ok(())
@@ -254,7 +262,7 @@ fn open_new(
     wanted: &ListenAddr,
     port: Port,
     server: &Server,
-    inherited: &mut Inherited,
+    inherited: &Inherited,
     net: &mut MioNet,
 ) -> io::Result<Listening> {
     // Any of several processes can serve a client, but an operator addresses one of them.

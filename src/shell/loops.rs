@@ -149,7 +149,7 @@ impl Openings {
         config: Config,
         count: usize,
         descriptors: u64,
-        inherited: &mut Inherited,
+        inherited: &Inherited,
     ) -> Result<Openings, String> {
         let descriptors = config.descriptors_of_first(descriptors, count);
         let mut first = Opening::first(config, descriptors, inherited)?;
@@ -244,8 +244,13 @@ impl Loops {
     ///
     /// # Errors
     /// If an address cannot be listened on.
-    pub(super) fn prepare(&mut self, mut config: Config) -> Result<BTreeSet<usize>, String> {
-        let (listening, offers) = self.first.open_listeners(&mut config, self.others.len())?;
+    pub(super) fn prepare(
+        &mut self,
+        mut config: Config,
+        inherited: &Inherited,
+    ) -> Result<BTreeSet<usize>, String> {
+        let others = self.others.len();
+        let (listening, offers) = self.first.open_listeners(&mut config, others, inherited)?;
         for (other, offers) in self.others.iter().zip(offers) {
             other.orders.send(Order::Take(offers));
         }

@@ -46,6 +46,7 @@ pub struct Process {
     workers: usize,
     /// The limit on open files.
     descriptors: u64,
+    inherited: Inherited,
     /// The configuration file. None if the configuration came from the command line.
     file: Option<PathBuf>,
     /// True exactly when the command line asked for a sandbox.
@@ -129,19 +130,19 @@ impl Process {
         for Expiry { text, .. } in &expiries {
             log::warn!("{text}");
         }
-        let mut inherited =
+        let inherited =
             Inherited::take().map_err(|e| format!("cannot use an inherited socket: {e}"))?;
         let workers = start.workers;
-        let openings = Openings::open(config, workers, descriptors, &mut inherited);
+        let openings = Openings::open(config, workers, descriptors, &inherited);
         let openings = openings.map_err(|wrong| {
             // Without a file, the address comes from the command line.
             let of_option = wrong.strip_prefix("server.listen").filter(|_| start.file.is_none());
             of_option.map(|what| format!("--listen{what}")).unwrap_or(wrong)
         })?;
-        for what in inherited.not_used(&[]) {
+        let config = openings.config();
+        for what in inherited.not_used(&config.addresses()) {
             log::warn!("{what}");
         }
-        let config = openings.config();
         if let Some(user) = &config.server.user {
             let files: Vec<_> = openings.socket_files().collect();
             service::become_user(user, &files).map_err(|e| format!("server.user: {e}"))?;
@@ -171,6 +172,7 @@ impl Process {
             jobs: Jobs::new(waker),
             output,
             descriptors,
+            inherited,
             file: start.file,
             sandbox: start.sandbox,
             is_confined: start.confined.is_some(),
@@ -513,7 +515,7 @@ impl Process {
             return Err(format!("server.{key}: it cannot be changed while running; restart"));
         }
         config.fits(self.workers)?;
-        self.awaited = self.loops.prepare(config)?;
+        self.awaited = self.loops.prepare(config, &self.inherited)?;
         Ok(())
     }
 
@@ -526,8 +528,11 @@ impl Process {
             self.loops.withdraw_prepared();
             return self.end_reload(Err(why));
         }
-        let warnings =
-            |config: &Config| config.warnings_of_file(Some(self.descriptors), self.workers);
+        let warnings = |config: &Config| {
+            let mut warnings = config.warnings_of_file(Some(self.descriptors), self.workers);
+            warnings.extend(self.inherited.not_used(&config.addresses()));
+            warnings
+        };
         let known = warnings(self.loops.config());
         self.awaited = self.loops.serve_prepared(self.descriptors);
         self.inquiries.note_reload();

@@ -11,7 +11,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
-/// Listening sockets that the process has inherited and no listener has taken yet.
+/// Listening sockets that the process has inherited. It keeps them while it runs, because they stay
+/// open in the process that passed them, so that no other socket can be bound to their addresses if
+/// a reload stops using them and the next one uses them again.
 #[derive(Debug, Default)]
 pub struct Inherited {
     tcp: Vec<TcpListener>,
@@ -19,7 +21,7 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes all inherited sockets. Call it once.
+    /// All inherited sockets. Call it once.
     ///
     /// # Errors
     /// If one of them is not a listening stream socket.
@@ -57,29 +59,34 @@ impl Inherited {
         }
     }
 
-    /// Takes the socket that is bound to an address and port.
-    pub(super) fn tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        self.find_tcp(address).map(|index| self.tcp.swap_remove(index))
+    /// The socket that is bound to an address and port, for a listener.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub(super) fn tcp(&self, address: SocketAddr) -> io::Result<Option<TcpListener>> {
+        self.find_tcp(address).map(TcpListener::try_clone).transpose()
     }
 
-    /// Takes the socket that is bound to a path.
-    pub(super) fn unix(&mut self, path: &Path) -> Option<UnixListener> {
-        self.find_unix(path).map(|index| self.unix.swap_remove(index))
+    /// The socket that is bound to a path, for a listener.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub(super) fn unix(&self, path: &Path) -> io::Result<Option<UnixListener>> {
+        self.find_unix(path).map(UnixListener::try_clone).transpose()
     }
 
-    fn find_tcp(&self, address: SocketAddr) -> Option<usize> {
-        let is_bound = |l: &TcpListener| l.local_addr().is_ok_and(|bound| bound == address);
-        self.tcp.iter().position(is_bound)
+    fn find_tcp(&self, address: SocketAddr) -> Option<&TcpListener> {
+        self.tcp.iter().find(|l| l.local_addr().is_ok_and(|bound| bound == address))
     }
 
-    fn find_unix(&self, path: &Path) -> Option<usize> {
+    fn find_unix(&self, path: &Path) -> Option<&UnixListener> {
         let is_bound =
-            |l: &UnixListener| l.local_addr().is_ok_and(|bound| bound.as_pathname() == Some(path));
-        self.unix.iter().position(is_bound)
+            |l: &&UnixListener| l.local_addr().is_ok_and(|bound| bound.as_pathname() == Some(path));
+        self.unix.iter().find(is_bound)
     }
 
-    /// The addresses of the sockets that no listener has taken. Connections to them get no answer.
-    fn left(&self) -> Vec<ListenAddr> {
+    /// The addresses of all of them.
+    fn addresses(&self) -> Vec<ListenAddr> {
         let tcp = self.tcp.iter().filter_map(|l| l.local_addr().ok().map(ListenAddr::Tcp));
         let unix = self.unix.iter().filter_map(|l| {
             let bound = l.local_addr().ok()?;
@@ -88,13 +95,14 @@ impl Inherited {
         tcp.chain(unix).collect()
     }
 
-    /// A line about each of those sockets that is not for one of these addresses.
+    /// A line about each socket that is not for one of these addresses. Clients that connect to it
+    /// wait.
     pub(super) fn not_used(&self, addresses: &[ListenAddr]) -> Vec<String> {
-        let left = self.left().into_iter().filter(|address| !addresses.contains(address));
+        let unused = self.addresses().into_iter().filter(|address| !addresses.contains(address));
         let say = |address| {
             format!("inherited socket is not used: the configuration has no listener {address}")
         };
-        left.map(say).collect()
+        unused.map(say).collect()
     }
 }
 

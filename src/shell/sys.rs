@@ -124,18 +124,18 @@ pub fn listen(
     address: &ListenAddr,
     reuse_port: bool,
     write_timeout: Duration,
-    inherited: &mut Inherited,
+    inherited: &Inherited,
 ) -> io::Result<Listener> {
     match address {
         ListenAddr::Tcp(address) => {
             // The process that passed an inherited socket keeps using it.
-            let (socket, is_own) = match inherited.tcp(*address) {
+            let (socket, is_own) = match inherited.tcp(*address)? {
                 Some(listener) => (Socket::from(listener), false),
                 None => (bind_tcp(*address, reuse_port)?, true),
             };
             Ok(Listener::Tcp(listen_tcp(socket, write_timeout)?, is_own))
         }
-        ListenAddr::Unix(path) => match inherited.unix(path) {
+        ListenAddr::Unix(path) => match inherited.unix(path)? {
             Some(listener) => {
                 listener.set_nonblocking(true)?;
                 Ok(Listener::Unix(mio::net::UnixListener::from_std(listener), None))

@@ -29,7 +29,7 @@ impl Loopback {
         let mut net = MioNet::new(poll.registry().try_clone().unwrap(), 0);
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener =
-            listen(&ListenAddr::Tcp(any_port), false, PATIENCE, &mut Inherited::default()).unwrap();
+            listen(&ListenAddr::Tcp(any_port), false, PATIENCE, &Inherited::default()).unwrap();
         let address = listener.address().unwrap().unwrap();
         net.add_listener(listener).unwrap();
         let origin = TcpListener::bind(any_port).unwrap();
@@ -126,8 +126,7 @@ fn a_unix_socket_is_a_socket() {
     let poll = mio::Poll::new().unwrap();
     let mut net = MioNet::new(poll.registry().try_clone().unwrap(), 0);
     let listener =
-        listen(&ListenAddr::Unix(path.clone()), false, PATIENCE, &mut Inherited::default())
-            .unwrap();
+        listen(&ListenAddr::Unix(path.clone()), false, PATIENCE, &Inherited::default()).unwrap();
     assert_eq!(listener.address().unwrap(), None);
     let listener = net.add_listener(listener).unwrap();
     assert_eq!(net.accept(listener).unwrap_err().kind(), ErrorKind::WouldBlock);

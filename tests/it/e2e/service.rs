@@ -109,6 +109,46 @@ fn a_socket_without_its_file_is_named() {
     assert!(said.contains(&want), "{said}");
 }
 
+/// A reload may stop using it, which is logged because clients that connect to it wait. The next
+/// reload may use it again.
+#[test]
+fn a_socket_that_is_handed_over_comes_and_goes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let text = |listen: &str| {
+        format!("[server]\nlisten = [{listen}'127.0.0.1:0']\n[demo]\nlisten = '127.0.0.1:0'\n")
+    };
+    let (with, without) = (text(&format!("'{address}', ")), text(""));
+    let config = Scratch::file(&with);
+    let inherited = OwnedFd::from(listener.try_clone().unwrap());
+    let mut program = Program::serving_with(&mut inheriting(&config), inherited.into());
+    let ask = |mut client: Line| {
+        client.send(NOWHERE);
+        client.response().first_line
+    };
+    for _ in 0..2 {
+        assert_eq!(ask(Line::to(address)), "HTTP/1.1 404 Not Found");
+        fs::write(config.as_str(), &without).unwrap();
+        program.signal("HUP");
+        let want = "inherited socket is not used: the configuration has no listener";
+        program.logs(&format!("{want} {address}"));
+        program.logs("configuration reloaded");
+        let waiting = Line::to(address);
+        fs::write(config.as_str(), &with).unwrap();
+        program.signal("HUP");
+        program.logs("configuration reloaded");
+        assert_eq!(ask(waiting), "HTTP/1.1 404 Not Found");
+    }
+    // It does not pass from one listener to another.
+    fs::write(config.as_str(), format!("{without}[admin]\nlisten = '{address}'\n")).unwrap();
+    program.signal("HUP");
+    program.logs(&format!("; this process itself listens on {address} (server.listen); restart"));
+    assert_eq!(ask(Line::to(address)), "HTTP/1.1 404 Not Found");
+    program.signal("TERM");
+    let log = program.ended().stderr;
+    assert_eq!(log.matches("inherited socket is not used").count(), 2, "{log}");
+}
+
 #[test]
 fn it_says_when_it_is_ready_and_when_it_ends() {
     let path = Scratch::path("notify");
