@@ -4,6 +4,7 @@
 //! Lines and columns count from one, and columns count characters. Values are not quoted, because
 //! they may be secret; the location identifies them.
 
+use super::Sources;
 use std::fmt;
 
 /// An invalid value, or a key that is not allowed.
@@ -88,6 +89,8 @@ impl fmt::Display for Located {
 #[derive(Debug, Default)]
 pub struct ConfigErrors {
     errors: Vec<Located>,
+    /// The files that were read, and those that could not be.
+    sources: Sources,
 }
 
 impl ConfigErrors {
@@ -105,6 +108,17 @@ impl ConfigErrors {
     /// Appends the errors of another file.
     pub(super) fn append(&mut self, other: ConfigErrors) {
         self.errors.extend(other.errors);
+    }
+
+    /// The same errors, found in these files.
+    pub(super) fn in_files(self, sources: Sources) -> ConfigErrors {
+        ConfigErrors { sources, ..self }
+    }
+
+    /// The files that were read, and those that could not be. The errors stay as long as none of
+    /// them changes. There are none unless [`Config::load`](super::Config::load) has read them.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Returns `Ok` if there are no errors, otherwise the errors as they were found.
@@ -130,7 +144,7 @@ impl ConfigErrors {
             let behind = errors.partition_point(|e| e.location.position <= error.location.position);
             errors.insert(behind, error);
         }
-        ConfigErrors { errors }
+        ConfigErrors { errors, ..self }
     }
 }
 

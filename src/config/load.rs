@@ -37,8 +37,16 @@ impl Config {
     /// # Errors
     /// If a file cannot be read or is invalid.
     pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-        let name = path.display().to_string();
         let mut sources = Sources::of(path);
+        match Config::load_from(path, &mut sources) {
+            Ok(config) => Ok(config),
+            Err(errors) => Err(errors.in_files(sources)),
+        }
+    }
+
+    /// Adds to `sources` the files that the configuration names, before each of them is read.
+    fn load_from(path: &Path, sources: &mut Sources) -> Result<Config, ConfigErrors> {
+        let name = path.display().to_string();
         let bytes = read_file(path).map_err(|error| {
             let what = format!("cannot read the file: {}", descriptors::explain(&error));
             ConfigErrors::one(Location::whole(&name), what)
@@ -52,17 +60,25 @@ impl Config {
                 contents(file, folder)
             }
         };
-        let mut config = Config::parse_with(&name, text(&name, &bytes)?, &mut resolve)?;
-        let read_keys = |file: &str| {
-            sources.add(&folder.join(file), Seen::of(&folder.join(file)));
-            read_keys(&folder.join(file))
-        };
-        config.load_keys_with(read_keys, &mut resolve)?;
-        for (file, seen) in referenced {
-            sources.add(&folder.join(&file), seen);
-            config.referenced.push(file);
+        let parsed = text(&name, &bytes).and_then(|text| {
+            let mut config = Config::parse_with(&name, text, &mut resolve)?;
+            let read_keys = |file: &str| {
+                sources.add(&folder.join(file), Seen::of(&folder.join(file)));
+                read_keys(&folder.join(file))
+            };
+            config.load_keys_with(read_keys, &mut resolve)?;
+            Ok(config)
+        });
+        for (file, seen) in &referenced {
+            sources.add(&folder.join(file), *seen);
         }
-        config.sources = sources;
+        let mut config = parsed?;
+        config.referenced = referenced.into_iter().map(|(file, _)| file).collect();
+        config.sources = sources.clone();
+        // Those of TLS are renewed separately, once they have been loaded.
+        for file in config.files() {
+            sources.add(&folder.join(file), Seen::of(&folder.join(file)));
+        }
         config.load_tls(folder)?;
         config.load_certificates(folder)?;
         config.look_for_hidden_files(path);

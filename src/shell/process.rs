@@ -24,7 +24,7 @@ use super::watch::{Changes, Notices};
 use crate::admin::answer::Answer;
 use crate::admin::parts::Inquiry;
 use crate::admin::{RELOADED, ShellCommand};
-use crate::config::{Config, Expiry, Renewal, Sources};
+use crate::config::{Config, ConfigErrors, Expiry, Renewal, Sources};
 use crate::proxy::Ticket;
 use crate::time::Tick;
 use std::collections::BTreeSet;
@@ -266,6 +266,11 @@ impl Process {
                 }
                 Completion::Watched(seen, notices) => self.watched(seen, notices),
                 Completion::Loaded(loaded) => {
+                    if let Some(changes) = &mut self.changes {
+                        let read = loaded.as_ref().as_ref();
+                        let read = read.map_or_else(ConfigErrors::sources, |c| &c.sources);
+                        changes.note_loaded(read.clone(), self.loops.first.now());
+                    }
                     let loaded = loaded.map_err(|errors| errors.to_string());
                     match loaded.and_then(|config| self.prepare(config)) {
                         Ok(()) if self.awaited.is_empty() => self.go_on_reloading(),

@@ -49,6 +49,12 @@ impl Changes {
         self.look_at = self.look_at.min(now.after(QUIET));
     }
 
+    /// Records that these files were loaded, as they were then. They are checked at once, because
+    /// that starts the notices.
+    pub(super) fn note_loaded(&mut self, loaded: Sources, now: Tick) {
+        (self.loaded, self.look_at) = (loaded, now);
+    }
+
     /// Records that the files loaded last could not be used.
     pub(super) const fn note_failed(&mut self) {
         self.failed = true;

@@ -430,6 +430,42 @@ fn what_sockets_are_opened_with_takes_a_restart() {
     }
 }
 
+/// Not only those of the configuration in use: a file that only the refused one names is repaired
+/// in place, or appears later.
+#[test]
+fn the_files_of_a_refused_configuration_are_watched() {
+    let origin = Origin::listen();
+    let text = config("'127.0.0.1:0'", &[("events", &origin)]);
+    let text = text.replace("[drain]", "reload_on_change = true\n[drain]");
+    let [folder, other] = [(); 2].map(|()| Scratch::folder());
+    let (path, there) = (format!("{}/a.toml", folder.as_str()), other.as_str());
+    fs::write(&path, &text).unwrap();
+    let mut program = Program::start(&[&path]);
+    let digits = "0".repeat(64);
+    let cases = [
+        (
+            format!("[api.auth]\nkeys_file = '{there}/keys.toml'\n"),
+            ("keys.toml", format!("[[key]]\nnam = 'a'\nsha256 = '{digits}'\n")),
+            "unknown key; did you mean \"name\"?",
+            format!("[[key]]\nname = 'a'\nsha256 = '{digits}'\n"),
+        ),
+        (
+            format!("[api.request_headers]\nset = {{ A = '${{file:{there}/secret}}' }}\n"),
+            ("beside", String::new()),
+            "cannot read ",
+            "sesame".to_owned(),
+        ),
+    ];
+    for (keys, (beside, wrong), complaint, right) in cases {
+        fs::write(format!("{there}/{beside}"), wrong).unwrap();
+        fs::write(&path, format!("{text}{keys}")).unwrap();
+        program.logs(complaint);
+        let repaired = if beside == "beside" { "secret" } else { beside };
+        fs::write(format!("{there}/{repaired}"), right).unwrap();
+        program.logs("configuration reloaded");
+    }
+}
+
 /// A target may have addresses from before, so what a failure means is not known before the
 /// configuration is in use.
 #[test]
