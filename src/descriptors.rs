@@ -12,12 +12,19 @@
 use nix::errno::Errno;
 use std::io;
 
-/// Descriptors of the process itself: 11 for the standard streams, the poll and its waker, and the
-/// signal pipes; one for a connection that is accepted only to be closed; and some to spare.
-const PROCESS: usize = 16;
+/// Descriptors of the process itself: 17 for the standard streams, the poll, its registry and its
+/// waker, the signal pipes, and what Linux reports about the process; 2 for notices of changed
+/// files, and the same again while they are renewed; one for a connection that is accepted only to
+/// be closed; and some to spare.
+pub const PROCESS: usize = 24;
 
-/// Descriptors for configuration files, and for the files and sockets of the system's resolver.
-const FILES: usize = 16;
+/// The maximum number of names that are resolved at a time: those of a configuration that is being
+/// loaded, and as many of the one that is served.
+pub const NAMES_AT_ONCE: usize = 16;
+
+/// Descriptors for configuration files, and for the files and sockets of the system's resolver,
+/// which has at most one open for each name.
+const FILES: usize = 8 + 2 * NAMES_AT_ONCE;
 
 /// The maximum number of connections to the admin listener. They do not count as client
 /// connections, so that an operator can connect and see why clients cannot.
@@ -120,16 +127,16 @@ mod tests {
                 Budget::of(limit, listeners, max_connections);
             assert_eq!([clients, connections, refusals], want, "{limit} {max_connections:?}");
         };
-        check(1024, 1, None, [448, 902, 64]);
-        check(1024, 2, Some(1), [1, 900, 64]);
-        check(1024, 2, Some(100), [100, 900, 64]);
-        check(1024, 2, Some(449), [448, 900, 64]);
-        check(262_144, 3, None, [131_008, 262_018, 64]);
+        check(1024, 1, None, [448, 896, 38]);
+        check(1024, 2, Some(1), [1, 868, 64]);
+        check(1024, 2, Some(100), [100, 868, 64]);
+        check(1024, 2, Some(449), [448, 896, 36]);
+        check(262_144, 3, None, [131_008, 262_016, 34]);
         // A quarter is kept back.
-        check(256, 2, None, [96, 192, 4]);
+        check(400, 2, None, [150, 300, 8]);
         // Everything needed is kept back, even if that is more than a quarter.
-        check(128, 2, None, [34, 68, 0]);
-        check(1024, 100, None, [384, 768, 0]);
+        check(128, 2, None, [18, 36, 0]);
+        check(1024, 100, None, [368, 736, 0]);
         // One client is always allowed, even if there may be no descriptor for it.
         check(40, 1, None, [1, 2, 0]);
         check(0, 1, None, [1, 2, 0]);

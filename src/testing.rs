@@ -24,7 +24,7 @@ pub use crate::config::{
 };
 pub use crate::conn::{Conn, Read, Written};
 pub use crate::coverage::{start as record_coverage, take as recorded_coverage};
-pub use crate::descriptors::Budget;
+pub use crate::descriptors::{Budget, PROCESS, of_loops};
 pub use crate::exchange::{SourceKind, Stage};
 pub use crate::http::changes::Changes;
 pub use crate::net::mio::{EventSource, MioNet};

@@ -5,10 +5,11 @@
 //! answer delays no other name and no reload. A completed job wakes the event loop.
 
 use super::mailbox::Mailbox;
-use super::resolver::{self, AT_ONCE, Name};
+use super::resolver::{self, Name};
 use super::watch::Notices;
 use super::worker::{self, Worker};
 use crate::config::{Config, ConfigErrors, Renewal, Sources, Tls};
+use crate::descriptors::NAMES_AT_ONCE;
 use crate::net::Resolution;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -46,7 +47,7 @@ pub(super) struct Jobs {
     /// Resolves a name.
     ask: fn(&str, u16) -> Resolution,
     completions: Mailbox<Completion>,
-    /// The names that are being resolved, at most [`AT_ONCE`].
+    /// The names that are being resolved, at most [`NAMES_AT_ONCE`].
     names: BTreeSet<Name>,
     /// Names that wait for one of these, oldest first.
     waiting: VecDeque<Name>,
@@ -82,7 +83,7 @@ impl Jobs {
         if self.names.contains(name) || self.waiting.contains(name) {
             return Ok(());
         }
-        if self.names.len() >= AT_ONCE {
+        if self.names.len() >= NAMES_AT_ONCE {
             self.waiting.push_back(name.clone());
             return Ok(());
         }
@@ -195,14 +196,14 @@ mod tests {
             Ok(vec![Address::Tcp(([127, 0, 0, 1], port).into())])
         }
         let mut waiting = Waiting::asking(ask);
-        for port in (1..).take(AT_ONCE - 1) {
+        for port in (1..).take(NAMES_AT_ONCE - 1) {
             waiting.resolve("silent.example", port);
         }
         let others = 1..=100;
         for port in others.clone() {
             waiting.resolve("a.example", port);
         }
-        assert!(waiting.jobs.names.len() <= AT_ONCE);
+        assert!(waiting.jobs.names.len() <= NAMES_AT_ONCE);
         for port in others {
             assert_eq!(waiting.next(), ("a.example".to_owned(), port));
         }

@@ -4,7 +4,7 @@
 use super::worker;
 use crate::config::{Config, ConfigErrors};
 use crate::confines;
-use crate::descriptors;
+use crate::descriptors::{self, NAMES_AT_ONCE};
 use crate::net::{Address, Resolution};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -17,9 +17,6 @@ use std::time::Duration;
 
 /// The most addresses of a name that are used. The rest is ignored. (musl returns 48 at most.)
 const ADDRESSES_MAX: usize = 64;
-
-/// The most names that are resolved at a time.
-pub(super) const AT_ONCE: usize = 16;
 
 /// How long resolving all names of a configuration may take.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -88,7 +85,7 @@ fn addresses_by(
     let late = |(host, _): &Name| Err(format!("cannot resolve {host}: no answer in {timeout:?}"));
     let answers = names.iter().map(late).collect();
     let waiting: VecDeque<_> = names.into_iter().enumerate().collect();
-    let (threads, open) = (waiting.len().min(AT_ONCE), waiting.len());
+    let (threads, open) = (waiting.len().min(NAMES_AT_ONCE), waiting.len());
     let questions = Arc::new(Questions {
         state: State { waiting, answers, open }.into(),
         answered: Condvar::new(),
@@ -200,7 +197,7 @@ mod tests {
                 std::thread::park();
             }
         }
-        let names = vec![name("a.example"); 2 * AT_ONCE];
+        let names = vec![name("a.example"); 2 * NAMES_AT_ONCE];
         for answer in addresses_by(ask, names, Duration::from_millis(50)) {
             assert_eq!(answer, Err("cannot resolve a.example: no answer in 50ms".to_owned()));
         }

@@ -70,11 +70,11 @@ fn what_may_not_be_meant() {
     check("", "max_streams = 501", &[&format!("api a: max_streams: {room}")]);
     assert!(warnings(&format!("[server]\nmax_connections = 501\n{API}"), None).is_empty());
 
-    let low = "the open-file limit is 59, less than 60: admin requests and reloads may run out of \
+    let low = "the open-file limit is 91, less than 92: admin requests and reloads may run out of \
         descriptors; raise the limit on open files (ulimit -n, or \
         LimitNOFILE= of systemd)";
-    assert_eq!(warnings(API, Some(59)), [low]);
-    assert!(warnings(API, Some(60)).is_empty());
+    assert_eq!(warnings(API, Some(91)), [low]);
+    assert!(warnings(API, Some(92)).is_empty());
 
     let hidden = "api a: max_streams_per_ip: all clients behind a proxy on this host share its \
         address; list it in server.trusted_proxies";

@@ -3,6 +3,7 @@
 use super::line::{End, Line, Origin};
 use super::program::{BINARY, Ended, Program, Scratch};
 use super::{STREAM, begin_stream, event, in_front_of_an_origin, skip};
+use millstream::testing::{PROCESS, of_loops};
 use std::fs::OpenOptions;
 use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
@@ -347,6 +348,24 @@ fn it_outlives_a_lack_of_descriptors() {
     // The waiting client is accepted although no other one has caused an event.
     assert_eq!(next.response().first_line, "HTTP/1.1 404 Not Found");
     program.logs("accept resumed");
+}
+
+/// What is kept back for the process is enough for one that has everything, and serves nobody yet.
+#[test]
+fn its_descriptors_are_counted() {
+    for workers in [1, 4] {
+        let file = Scratch::file(&format!(
+            "[server]\nlisten = ['127.0.0.1:0']\nworkers = {workers}\nreload_on_change = true\n\
+             [admin]\nlisten = '127.0.0.1:0'\n[demo]\nlisten = '127.0.0.1:0'\n"
+        ));
+        let mut program = Program::start(&[file.as_str()]);
+        // Files are watched by then.
+        program.signal("HUP");
+        program.logs("configuration reloaded");
+        let open = program.descriptors().len();
+        let most = PROCESS + 2 * 3 + usize::try_from(of_loops(workers - 1, 1)).unwrap();
+        assert!(open <= most, "{open} of {most} descriptors with {workers} workers");
+    }
 }
 
 /// The reader of the access log may stop reading, or end.
