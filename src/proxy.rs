@@ -66,6 +66,10 @@ const _: () = {
 /// Beyond that the tables grow.
 pub const RESERVED_MAX: usize = 1 << 16;
 
+/// How far, in milliseconds, the wall clock departs from the monotonic one when it is set. Reading
+/// them one after the other makes less of a difference, and so does a leap second.
+const CLOCK_STEP_MS: u64 = 2000;
+
 /// The whole proxy, over a network `N`. See the module docs.
 #[derive(Debug)]
 pub struct Proxy<N: Net> {
@@ -80,7 +84,8 @@ pub struct Proxy<N: Net> {
     unjudged: Vec<Key<Session>>,
     /// The wall-clock time at the beginning of this turn, in milliseconds since 1970.
     unix_ms: u64,
-    /// The wall-clock time at which the monotonic clock started, in milliseconds since 1970.
+    /// The wall-clock time at which the monotonic clock started, in milliseconds since 1970, as far
+    /// as the wall clock knows it now.
     started_unix_ms: u64,
     /// The number of steps that the last turn could spend on arrivals.
     arrivals: usize,
@@ -154,10 +159,7 @@ impl<N: Net> Proxy<N> {
     /// Does what can be done now. Returns when to call it again if no event comes first: `now` or
     /// earlier if there is more to do.
     pub fn turn(&mut self, now: Now) -> Tick {
-        self.unix_ms = now.unix_ms;
-        if self.started_unix_ms == 0 {
-            self.started_unix_ms = now.unix_ms.saturating_sub(now.tick.as_millis());
-        }
+        self.read_wall_clock(now);
         self.go_on_draining(now.tick);
         self.tasks.expire(now.tick, self.shared.portions.timers_per_turn);
         self.expire_background(now.tick);
@@ -191,6 +193,17 @@ impl<N: Net> Proxy<N> {
         let timers = timers.min(self.next_of_background());
         let timers = timers.min(accepts).min(self.admin.ticks.next());
         timers.min(self.shared.phase.closes_at())
+    }
+
+    /// Takes the time from the wall clock. If that was set, or the host has slept, whatever was
+    /// derived from it is derived again.
+    fn read_wall_clock(&mut self, now: Now) {
+        self.unix_ms = now.unix_ms;
+        let started = now.unix_ms.saturating_sub(now.tick.as_millis());
+        if started.abs_diff(self.started_unix_ms) >= CLOCK_STEP_MS {
+            self.started_unix_ms = started;
+            self.expire_certificates(now);
+        }
     }
 
     /// Wakes waiters for an upstream connection that can have one now. Usually there are none.

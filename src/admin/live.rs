@@ -215,6 +215,8 @@ fn tick(id: u64, state: &LiveNow, now: Now) -> Vec<u8> {
     let mut json = Json::new(&mut out);
     json.begin('{');
     json.name("t").number(now.unix_ms);
+    // The wall clock may have been set since the start.
+    json.name("up_ms").number(now.tick.as_millis());
     json.name("draining").boolean(drain.draining);
     if let Some(at) = drain.closes_at {
         json.name("closes_at").number(at);
@@ -319,9 +321,9 @@ mod tests {
         let mut live = LiveNow::of(&stats, 2, at(5).tick);
         live.apis = vec![ApiNow::of(&state, upstream, None, streams, at(5).tick)];
         let event = tick(1, &live, at(5));
-        let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"draining\":false,\"connections\":2,\
-            \"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\"requests\":7,\
-            \"minute\":{\"requests\":1,\"refused\":{\"no_api\":1}},\
+        let want = "event: tick\nid: 1\ndata: {\"t\":5000,\"up_ms\":5000,\"draining\":false,\
+            \"connections\":2,\"streams\":2,\"tunnels\":4,\"events\":7,\"bytes_out\":0,\
+            \"requests\":7,\"minute\":{\"requests\":1,\"refused\":{\"no_api\":1}},\
             \"apis\":[{\"name\":\"a b\",\"streams\":2,\"tunnels\":4,\"events\":7,\
             \"bytes_out\":0,\"opened\":3,\"requests\":6,\"upstreams\":0,\"idle_upstreams\":0,\
             \"targets\":1}],\"closed\":{\"client_gone\":2}}\n\n";

@@ -258,6 +258,7 @@ impl<N: Net> Proxy<N> {
 
     /// This event loop's part of the answer to the operator.
     pub fn part_of(&mut self, inquiry: Inquiry, now: Now) -> Part {
+        self.read_wall_clock(now);
         let at = now.tick;
         match inquiry {
             Inquiry::Metrics => {

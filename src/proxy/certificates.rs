@@ -48,6 +48,22 @@ impl<N: Net> Proxy<N> {
         self.judge_certificates_again();
     }
 
+    /// Has streams and tunnels end with their certificates by the wall clock as it is now. An end
+    /// that is set already is not put off.
+    pub(super) fn expire_certificates(&mut self, now: Now) {
+        let Proxy { tasks, shared: Shared { net, apis, config, .. }, .. } = self;
+        let mut endless = Vec::new();
+        for (key, session) in tasks.iter_mut() {
+            if let Session { conn, state: State::Active(exchange), .. } = session
+                && exchange.stage().is_endless()
+            {
+                expire(exchange, conn, net, (config, apis), now);
+                endless.push(key);
+            }
+        }
+        endless.into_iter().for_each(|key| tasks.wake(key));
+    }
+
     /// Checks some of them. Returns true if there are more.
     pub(super) fn judge_certificates(&mut self, now: Tick) -> bool {
         let Proxy { tasks, shared, unjudged, .. } = self;

@@ -83,10 +83,8 @@ struct Other {
     mail: Vec<VecDeque<(Tick, Mail)>>,
 }
 
-/// The wall-clock time at this tick.
-const fn unix_ms(now: Tick) -> u64 {
-    1_795_000_000_000 + now.as_millis()
-}
+/// The wall-clock time at the start, in milliseconds since 1970.
+const START_UNIX_MS: u64 = 1_795_000_000_000;
 
 /// A proxy, its network and its clock.
 #[derive(Debug)]
@@ -104,6 +102,8 @@ pub struct World {
     dice: Rng,
     /// The current time.
     pub now: Tick,
+    /// How far the wall clock was set forward since the start.
+    pub clock_ahead: Duration,
     /// What was written to the access log, until a test clears it.
     pub access: String,
     /// What the name server knows.
@@ -168,6 +168,7 @@ impl World {
             asked: Vec::new(),
             dice: Rng::new(seed ^ 0x6c6f_6f70),
             now,
+            clock_ahead: Duration::ZERO,
             access: String::new(),
             names: BTreeMap::new(),
             shell_is_busy: false,
@@ -285,9 +286,15 @@ impl World {
         }
     }
 
+    /// Both clocks.
+    fn clock(&self) -> Now {
+        let unix_ms = START_UNIX_MS + self.now.after(self.clock_ahead).as_millis();
+        Now { tick: self.now, unix_ms }
+    }
+
     /// Answers operators with the state of all loops, and updates the live page.
     fn answer_asked(&mut self) {
-        let now = Now { tick: self.now, unix_ms: unix_ms(self.now) };
+        let now = self.clock();
         let asked = Asked { loops: self.loops(), silent: Vec::new() };
         for (index, ticket, inquiry) in std::mem::take(&mut self.asked) {
             let mut part = self.part_of_all(inquiry, now);
@@ -388,9 +395,9 @@ impl World {
                 SimEvent::Socket(token, ready) => self.proxy.on_socket(token, ready),
             }
         }
-        let unix_ms = unix_ms(self.now);
+        let now = self.clock();
         let was_due = self.wake <= self.now;
-        self.wake = self.proxy.turn(Now { tick: self.now, unix_ms });
+        self.wake = self.proxy.turn(now);
         self.access.push_str(&self.proxy.access().take().0);
         self.send_mail(index);
         while let Some((host, port)) = self.proxy.next_stale_name() {

@@ -33,6 +33,7 @@
 //! t=1s   net has no descriptors | has descriptors
 //! t=1s   names NAME are ADDRESS ADDRESS  (what the name server knows)
 //! t=1s   names NAME are none
+//! t=1s   clock moves forward TIME   (the wall clock is set)
 //! t=1s   proxy drains               (as the configuration says)
 //! t=1s   proxy drains WINDOW        (without a delay, and all has this long)
 //! t=1s   proxy ends                 (as at a second signal)
@@ -51,6 +52,7 @@
 //!
 //! `make golden` rewrites what is received and logged; review the diff.
 
+mod around;
 mod diagram;
 mod text;
 
@@ -343,6 +345,7 @@ impl Stage {
                     "proxy" => self.command(cue.at, what),
                     "net" => self.change_net(what),
                     "names" => self.change_names(what),
+                    "clock" => self.set_clock(what),
                     who => self.act(who, what),
                 }
             }
@@ -440,56 +443,6 @@ impl Stage {
                 self.world.net().secure(address, is_secure.then_some(Shows::Good));
             }
         }
-    }
-
-    /// Changes what a name resolves to. Connections to new addresses are accepted.
-    fn change_names(&mut self, what: &str) -> Result<(), String> {
-        let (name, addresses) = what.split_once(" are ").ok_or("names NAME are ADDRESS ADDRESS")?;
-        let addresses = addresses.split_whitespace().filter(|word| *word != "none");
-        let addresses: Result<Vec<SocketAddr>, _> = addresses.map(str::parse).collect();
-        let addresses = addresses.map_err(|e| format!("{what}: {e}"))?;
-        for address in &addresses {
-            if !self.addresses.contains(address) {
-                self.addresses.push(*address);
-                self.world.net().set_host(*address, Host::Listening);
-            }
-        }
-        let addresses = addresses.into_iter().map(Address::Tcp).collect();
-        self.world.names.insert(name.to_owned(), addresses);
-        Ok(())
-    }
-
-    fn change_net(&mut self, what: &str) -> Result<(), String> {
-        if let "has no descriptors" | "has descriptors" = what {
-            self.world.net().set_descriptors(what == "has descriptors");
-            return Ok(());
-        }
-        if let Some(shows) = what.strip_prefix("clients show ") {
-            let certificate = Shows::named(shows).ok_or("nobody has such a certificate");
-            let shows = if shows == "none" { None } else { Some(certificate?) };
-            self.world.net().clients_show(shows);
-            return Ok(());
-        }
-        let (address, what) = what.split_once(' ').ok_or("net ADDRESS WHAT")?;
-        let address = address.parse().map_err(|_| format!("not an address: {address}"))?;
-        let host = match what {
-            "listens" => Host::Listening,
-            "refuses" => Host::Refusing,
-            "is silent" => Host::Silent,
-            "is unreachable" => Host::Unreachable,
-            "speaks plainly" => {
-                self.world.net().secure(address, None);
-                return Ok(());
-            }
-            shows if shows.starts_with("shows ") => {
-                let shows = Shows::named(&shows[6..]).ok_or("nobody has such a certificate")?;
-                self.world.net().secure(address, Some(shows));
-                return Ok(());
-            }
-            other => return Err(format!("a host cannot do this: {other}")),
-        };
-        self.world.net().set_host(address, host);
-        Ok(())
     }
 
     /// The actor with this name. A client is created when it is first named.
