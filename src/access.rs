@@ -7,6 +7,7 @@
 mod request;
 mod told;
 
+pub use request::shown_target;
 pub use told::{Field, Told};
 
 use crate::digits::{AddressText, Digits};

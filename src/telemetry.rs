@@ -29,7 +29,7 @@ pub use record::{Record, Report, Volume};
 pub use stats::{ApiStats, LastingStats, Stats, Unserved};
 pub use veto::Veto;
 
-use crate::access::{Field, Queue, Told};
+use crate::access::{Field, Queue, Told, shown_target};
 use crate::config::Config;
 use crate::time::{Now, Tick};
 use record::FirstEvent;
@@ -103,6 +103,12 @@ impl Telemetry {
         } else {
             Told::default()
         }
+    }
+
+    /// What logs say of a `Location`: no query, and nothing that may be a key.
+    pub fn tell_location(&self, location: &[u8]) -> String {
+        let path = location.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+        shown_target(path, &self.secret_parameters)
     }
 
     /// Creates the record of a new exchange that logs describe as `told`. If `counted`, it counts

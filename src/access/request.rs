@@ -87,6 +87,13 @@ fn malformed(line: &[u8], finished: bool) -> Option<(&'static str, String)> {
     Some((method, format!("{}{cut}", String::from_utf8_lossy(&path[..length]))))
 }
 
+/// A target, or a reference to one such as a `Location`, as it is logged.
+pub fn shown_target(target: &[u8], secrets: &[String]) -> String {
+    let mut shown = String::new();
+    push_target(target, secrets, &mut shown);
+    shown
+}
+
 /// Appends a target as it is logged.
 fn push_target(target: &[u8], secrets: &[String], shown: &mut String) {
     let (scheme, rest) = without_userinfo(target);

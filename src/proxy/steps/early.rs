@@ -21,7 +21,7 @@ use crate::http::head::ResponseHead;
 use crate::net::Net;
 use crate::proxy::next::{Action, Next};
 use crate::proxy::step::Step;
-use crate::telemetry::{LogLimit, Outcome, Unserved};
+use crate::telemetry::{Outcome, Telemetry, Unserved};
 use crate::time::Tick;
 use std::fmt::Write;
 
@@ -77,14 +77,15 @@ fn fingerprint(exchange: &Exchange) -> Option<u64> {
 pub(crate) fn end_without_stream(
     exchange: &mut Exchange,
     apis: &mut Apis,
-    log: &mut LogLimit,
+    telemetry: &mut Telemetry,
     head: &ResponseHead<'_, '_>,
     now: Tick,
 ) -> Next {
     let (name, failed) = (exchange.api_name(), head.status >= 500);
     let level = if failed { log::Level::Warn } else { log::Level::Info };
-    let text = format!("answered early, then the upstream answered {}, api {name}", told(head));
-    log.log(level, name, Outcome::NoStream.word(), &text);
+    let what = told(head, telemetry);
+    let text = format!("answered early, then the upstream answered {what}, api {name}");
+    telemetry.log.log(level, name, Outcome::NoStream.word(), &text);
     let state = exchange.api_state.and_then(|key| apis.get_mut(key));
     if failed && let Some(stats) = &exchange.record.stats {
         stats.count_unserved(Unserved { at: now, cause: None, status: head.status });
@@ -96,7 +97,7 @@ pub(crate) fn end_without_stream(
 }
 
 /// Describes an answer: its status, and what else the client would have needed to know.
-fn told(head: &ResponseHead<'_, '_>) -> String {
+fn told(head: &ResponseHead<'_, '_>, telemetry: &Telemetry) -> String {
     let mut out = head.status.to_string();
     let mut separator = " (";
     for name in SHOWN.into_iter().chain(NAMED) {
@@ -108,8 +109,13 @@ fn told(head: &ResponseHead<'_, '_>) -> String {
         out.push_str(separator);
         out.push_str(name);
         if SHOWN.contains(&name) {
-            // A query may hold secrets.
-            let value = value.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+            let shown;
+            let value = if name == "Location" {
+                shown = telemetry.tell_location(value);
+                shown.as_bytes()
+            } else {
+                value
+            };
             let value = &value[..value.len().min(SHOWN_MAX)];
             // Writing to a string cannot fail.
             let _ = write!(out, ": {}", value.escape_ascii());
@@ -142,16 +148,22 @@ pub(crate) fn end<N: Net>(step: &mut Step<'_, N>, reply: &LocalReply) -> Next {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::http::head::{FieldStore, HeadLimits};
+    use crate::telemetry::LogLimit;
+    use std::sync::Arc;
 
     #[test]
     fn what_the_log_says_of_an_answer() {
         let limits = HeadLimits { head_bytes: 1024, head_fields: 20, target_bytes: 100 };
+        let text = "[log]\nredact_query = ['token']\n[demo]\n";
+        let config = Config::parse("x", text).unwrap_or_else(|errors| panic!("{errors}"));
+        let telemetry = Telemetry::new(&config, Arc::default(), LogLimit::default());
         let check = |head: &str, want: &str| {
             let wire = format!("HTTP/1.1 {head}\n\n").replace('\n', "\r\n");
             let mut store = FieldStore::new();
             let parsed = ResponseHead::of_wire(wire.as_bytes(), &mut store, &limits, false);
-            assert_eq!(told(&parsed.unwrap()), want);
+            assert_eq!(told(&parsed.unwrap(), &telemetry), want);
         };
         check("204 No Content", "204");
         check("429 No\nRetry-After: 7\nContent-Type: text/html", "429 (Retry-After: 7)");
@@ -163,6 +175,8 @@ mod tests {
             "303 See Other\nLocation: /in?code=secret\nSet-Cookie: id=secret\nSet-Cookie: b=c",
             "303 (Location: /in, Set-Cookie)",
         );
+        check("303 See Other\nLocation: //me:secret@a/in", "303 (Location: //a/in)");
+        check("303 See Other\nLocation: /in;token=secret/x", "303 (Location: /in...)");
         check("401 No\nWWW-Authenticate: Basic realm=\"a\"", "401 (WWW-Authenticate)");
         check("302 Found\nLocation: /\u{e4}\"", "302 (Location: /\\xc3\\xa4\\\")");
         let long = "x".repeat(SHOWN_MAX + 1);

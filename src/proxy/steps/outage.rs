@@ -40,7 +40,7 @@ use crate::proxy::sharing::feed::Feed;
 use crate::proxy::step::Step;
 use crate::session::Session;
 use crate::slab::Key;
-use crate::telemetry::{Cause, Failure, LogLimit, Outcome, Unserved, is_outage};
+use crate::telemetry::{Cause, Failure, Outcome, Telemetry, Unserved, is_outage};
 use crate::time::Tick;
 use std::time::Duration;
 
@@ -263,7 +263,7 @@ pub(crate) fn join(
     exchange: &mut Exchange,
     pool: &mut Pool,
     apis: &mut Apis,
-    log: &mut LogLimit,
+    telemetry: &mut Telemetry,
     key: Key<Connection>,
     head: &ResponseHead<'_, '_>,
     now: Tick,
@@ -291,7 +291,7 @@ pub(crate) fn join(
                 return Next::fail(LocalReply::refused(Cause::UpstreamUnavailable, status, what));
             }
             pool.note_answer(key, status, now);
-            early::end_without_stream(exchange, apis, log, head, now)
+            early::end_without_stream(exchange, apis, telemetry, head, now)
         }
         408 | 429 | 500..=599 => {
             fail(Cause::UpstreamUnavailable, "the upstream cannot serve the stream")
