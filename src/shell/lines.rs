@@ -2,7 +2,22 @@
 //!
 //! After an incomplete line, the next one begins on a line of its own, so that only one is lost.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+
+/// Text from outside as it may be shown on a terminal: with control characters escaped, except for
+/// the ends of lines if it may have several.
+pub(super) fn escaped(text: &str, has_lines: bool) -> Cow<'_, str> {
+    let is_wrong = |c: char| c.is_control() && !(has_lines && c == '\n');
+    if !text.contains(is_wrong) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for c in text.chars() {
+        if is_wrong(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
 
 /// Why an output did not take all lines.
 #[derive(Debug)]

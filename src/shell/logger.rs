@@ -60,7 +60,14 @@ fn formatted(record: &Record<'_>) -> String {
     if IS_JSON.load(Relaxed) {
         return json(record.level(), &record.args().to_string());
     }
-    format!("{} {:5} {}\n", date::utc(clock::unix_ms()), record.level(), record.args())
+    text(record.level(), &record.args().to_string())
+}
+
+/// A line of text. What peers sent may be part of the message, and must not become a line of its
+/// own or a command to a terminal.
+fn text(level: Level, message: &str) -> String {
+    let message = lines::escaped(message, false);
+    format!("{} {level:5} {message}\n", date::utc(clock::unix_ms()))
 }
 
 /// A line with one object.
@@ -130,6 +137,13 @@ mod tests {
         let want = r#""level":"warn","message":"api \"a\": no\u000a\u001b[0m"}"#;
         assert_eq!(rest.trim_end(), want);
         assert!(line.ends_with("}\n"));
+    }
+
+    #[test]
+    fn as_text() {
+        let line = text(Level::Warn, "caf\u{e9}:\r\nno\u{1b}[0m \u{9b}\t\\");
+        let want = "caf\u{e9}:\\r\\nno\\u{1b}[0m \\u{9b}\\t\\\n";
+        assert_eq!(line.split_once(" UTC WARN  ").map(|(_, rest)| rest), Some(want), "{line}");
     }
 
     #[test]

@@ -11,6 +11,12 @@ use rustls::{
     PeerIncompatible,
 };
 
+/// The maximum number of names of a certificate that are named.
+const NAMES_MAX: usize = 8;
+
+/// The maximum number of characters of each. No host has a longer name.
+const NAME_MAX: usize = 253;
+
 /// What went wrong in a handshake.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may have more at any time")]
 pub(super) fn explain(error: &Error) -> TlsError {
@@ -138,11 +144,7 @@ fn about_certificate(wrong: &CertificateError) -> String {
             format!("may not be presented by {who} (extendedKeyUsage)")
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            // The library says `DnsName("a.example")`.
-            let name = |text: &String| text.split('"').nth(1).unwrap_or(text).to_owned();
-            let names: Vec<String> = presented.iter().map(name).collect();
-            let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
-            format!("is not for {}, but for {names}", expected.to_str())
+            format!("is not for {}, but for {}", expected.to_str(), listed(presented))
         }
         // The default of openssl.
         CertificateError::Other(error) if error.0.to_string() == "CaUsedAsEndEntity" => {
@@ -156,6 +158,22 @@ fn about_certificate(wrong: &CertificateError) -> String {
         }
         CertificateError::Other(error) => format!("is not accepted: {}", error.0),
         other => format!("is not accepted: {other}"),
+    }
+}
+
+/// The names in a certificate, as part of a sentence. The peer has chosen them.
+fn listed(presented: &[String]) -> String {
+    // The library says `DnsName("a.example")`.
+    let name = |text: &String| -> String {
+        let name = text.split('"').nth(1).unwrap_or(text);
+        name.chars().take(NAME_MAX).flat_map(char::escape_default).collect()
+    };
+    let names: Vec<String> = presented.iter().take(NAMES_MAX).map(name).collect();
+    let names = names.join(", ");
+    match presented.len() {
+        0 => "no name".to_owned(),
+        count if count > NAMES_MAX => format!("{names} and {} more", count - NAMES_MAX),
+        _ => names,
     }
 }
 
@@ -237,6 +255,25 @@ mod tests {
         ] {
             check(&Error::InvalidCertificate(wrong), fault, &format!("its certificate {what}"));
         }
+    }
+
+    /// The peer must not be able to write lines of its own into a log, nor very long ones.
+    #[test]
+    fn names_are_escaped_and_few() {
+        let names = |names: &[&str]| {
+            let presented = names.iter().map(|name| format!("DnsName(\"{name}\")")).collect();
+            let expected = ServerName::try_from("a.example").unwrap();
+            let wrong = CertificateError::NotValidForNameContext { expected, presented };
+            let text = explain(&Error::InvalidCertificate(wrong)).text;
+            let told = text.strip_prefix("its certificate is not for a.example, but for ");
+            told.unwrap().to_owned()
+        };
+        assert_eq!(names(&[]), "no name");
+        assert_eq!(names(&["b.example", "*.c.example"]), "b.example, *.c.example");
+        assert_eq!(names(&["b\n\u{1b}[2J\u{e9}"]), "b\\n\\u{1b}[2J\\u{e9}");
+        assert_eq!(names(&["b"; 8]), ["b"; 8].join(", "));
+        assert_eq!(names(&["b"; 10]), format!("{} and 2 more", ["b"; 8].join(", ")));
+        assert_eq!(names(&[&"b".repeat(10_000)]).len(), NAME_MAX);
     }
 
     /// Each text says who did what.
