@@ -4,6 +4,7 @@
 //! Docker, `exec` probes in Kubernetes) or make it reload its configuration.
 
 use super::client::Client;
+use super::lines::escaped;
 use crate::admin;
 use crate::config::Target;
 use std::time::Duration;
@@ -53,13 +54,15 @@ pub fn reload(url: &str) -> Result<String, String> {
     let request = request("POST", &target, "/reload", &field);
     let response = Client::within(RELOAD_TIMEOUT).ask(&target, &request, ANSWER_MAX);
     let response = response.map_err(|what| format!("{target}: {what}"))?;
+    // Another server may have answered.
+    let said = || escaped(response.body.trim_end(), true).into_owned();
     match response.status {
         200 if response.body.trim_end() == admin::RELOADED => Ok(response.body),
         // Accepted, but not in force yet.
-        202 => Err(response.body.trim_end().to_owned()),
+        202 => Err(said()),
         200..=299 => Err(format!("{target}: this is not an admin listener of millstream")),
         status if response.body.is_empty() => Err(format!("{target}: its status is {status}")),
-        _ => Err(response.body.trim_end().to_owned()),
+        _ => Err(said()),
     }
 }
 
@@ -86,6 +89,7 @@ fn request(method: &str, target: &Target, path_and_query: &str, fields: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     #[test]
@@ -105,6 +109,24 @@ mod tests {
         check("http://a/?b", "/?b", "a");
         check("unix:/run/a.sock:/readyz", "/readyz", "localhost");
         check("unix:/run/a.sock", "/", "localhost");
+    }
+
+    /// A terminal would obey them.
+    #[test]
+    fn control_characters_of_an_answer_are_escaped() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", server.local_addr().unwrap());
+        let answer = std::thread::spawn(move || {
+            let (mut client, _) = server.accept().unwrap();
+            let mut head = [0; 1024];
+            assert!(client.read(&mut head).unwrap() > 0);
+            let body = "one\ntwo\u{1b}[2J\n";
+            let length = body.len();
+            let head = "HTTP/1.1 422 Unprocessable Content\r\nContent-Length: ";
+            client.write_all(format!("{head}{length}\r\n\r\n{body}").as_bytes()).unwrap();
+        });
+        assert_eq!(reload(&url), Err("one\ntwo\\u{1b}[2J".to_owned()));
+        answer.join().unwrap();
     }
 
     /// The kernel completes connections for a listener that never accepts them.
