@@ -131,12 +131,24 @@ impl Config {
             }),
             unsendable_key(api),
             null_origin(api),
+            self.rebound_pages(api),
             large_logs(api, loops),
         ];
         let first = silences(api).into_iter().chain(literal_star(api));
         let held = self.too_much_held(api, loops);
         let others = others.into_iter().flatten().chain(held).chain(vain::keys(api));
         first.chain(here).chain(others).collect()
+    }
+
+    /// Warns if a page can send a GET to this host in spite of `allowed_origins`.
+    fn rebound_pages(&self, api: &Api) -> Option<String> {
+        let is_open = !api.clients.allowed_origins.is_empty() && api.hosts.is_empty();
+        (is_open && self.server.addresses().any(is_loopback)).then(|| {
+            "allowed_origins does not stop a GET of a page that has made its own name resolve to \
+            this host (DNS rebinding), because browsers send no Origin with it; list the names by \
+            which this api is reached in host"
+                .to_owned()
+        })
     }
 
     /// Warns about limits per client address where all clients have the same one.
@@ -391,10 +403,11 @@ fn is_shared(folder: &Path) -> bool {
 
 /// True exactly when only clients on this host can connect.
 fn is_local(listener: &ListenAddr) -> bool {
-    match listener {
-        ListenAddr::Tcp(address) => address.ip().is_loopback(),
-        ListenAddr::Unix(_) => true,
-    }
+    is_loopback(listener) || matches!(listener, ListenAddr::Unix(_))
+}
+
+fn is_loopback(listener: &ListenAddr) -> bool {
+    matches!(listener, ListenAddr::Tcp(address) if address.ip().is_loopback())
 }
 
 /// Warns if a stream may be silent for longer than middleboxes accept, or than makes sense.

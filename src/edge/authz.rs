@@ -61,8 +61,9 @@ pub fn check_address(api: &Api, client: ClientAddress) -> Result<(), LocalReply>
     Ok(())
 }
 
-/// True exactly when a request does not come from a page, or comes from one that may send it. DNS
-/// rebinding does not help a page: its origin is compared, not this host.
+/// True exactly when a request names no page as its origin, or one that may send it. DNS rebinding
+/// does not help a page with requests that name their origin, because that is not compared with
+/// this host. A GET or HEAD for the page's own host does not: there the api's hosts decide.
 fn is_from_allowed_page(api: &Api, head: &RequestHead<'_, '_>) -> bool {
     let is_allowed =
         |origin: &[u8]| api.clients.allowed_origins.iter().any(|o| o.as_bytes() == origin);

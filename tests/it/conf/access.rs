@@ -41,6 +41,23 @@ fn targets_of_this_process() {
     assert_eq!(warnings(&text), [admin]);
 }
 
+/// A page that has made its own name resolve to this host sends no Origin with a GET.
+#[test]
+fn pages_that_reach_for_this_host() {
+    let check = |server: &str, keys: &str, warned: bool| {
+        let text = format!("[server]\n{server}\n{API}{keys}\n");
+        let warnings = parse(&text).warnings(None, 1);
+        let about = warnings.iter().filter(|text| text.contains("DNS rebinding"));
+        assert_eq!(about.count(), usize::from(warned), "{text}{warnings:?}");
+    };
+    let pages = "\nallowed_origins = ['https://app.example']";
+    check("", pages, true);
+    check("listen = ['192.0.2.1:80', '[::1]:80']", pages, true);
+    check("listen = ['192.0.2.1:80', 'unix:/run/a.sock']", pages, false);
+    check("", &format!("{pages}\nhost = 'localhost'"), false);
+    check("", "", false);
+}
+
 #[test]
 fn what_may_not_be_meant() {
     let warnings = |text: &str, descriptors| parse(text).warnings(descriptors, 1);
