@@ -1,5 +1,6 @@
 //! Local replies: one sentence that never echoes the request, in plain text. Clients that accept
-//! JSON get errors as JSON: clients of model APIs show the message.
+//! JSON get errors as JSON: clients of model APIs show the message. Only fields repeat parts of a
+//! request: the `Location` of a redirect to HTTPS, and what CORS grants to an origin.
 //!
 //! Tested against the response parser, status by status.
 
