@@ -8,6 +8,7 @@ mod exposition;
 
 use crate::time::millis;
 use std::cell::Cell;
+use std::fmt;
 use std::time::Duration;
 
 pub use exposition::{Exposition, Merge, MetricType, Value};
@@ -34,31 +35,70 @@ impl Counter {
 }
 
 /// Responses counted by status. An upstream may use any status from 100 to 999, so the number of
-/// distinct ones is limited: any others are counted as status 0.
-#[derive(Debug, Default)]
+/// distinct ones is limited: any others are counted by class. Status 0 means that there was no
+/// response.
+#[derive(Debug)]
 pub struct Statuses {
-    known: [(Cell<u16>, Counter); 24],
-    rest: Counter,
+    known: [(Cell<u16>, Counter); STATUSES_MAX],
+    none: Counter,
+    /// The other ones, by their first digit.
+    others: [Counter; 10],
+}
+
+/// The number of distinct statuses that are counted separately: a few more than IANA has
+/// registered.
+const STATUSES_MAX: usize = 72;
+
+/// What responses are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// A status. 0 if there was no response.
+    Status(u16),
+    /// The first digit of a status that is not counted separately.
+    Class(usize),
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Code::Status(status) => write!(f, "{status}"),
+            Code::Class(digit) => write!(f, "{digit}xx"),
+        }
+    }
+}
+
+impl Default for Statuses {
+    fn default() -> Statuses {
+        let known = std::array::from_fn(|_| Default::default());
+        Statuses { known, none: Counter::default(), others: Default::default() }
+    }
 }
 
 impl Statuses {
     /// Counts a response with this status.
     pub fn one(&self, status: u16) {
+        if status == 0 {
+            return self.none.one();
+        }
         let slot =
             self.known.iter().find(|(known, _)| matches!(known.get(), 0) || known.get() == status);
         match slot {
-            Some((known, counter)) if status != 0 => {
+            Some((known, counter)) => {
                 known.set(status);
                 counter.one();
             }
-            Some(_) | None => self.rest.one(),
+            None => self.others[usize::from(status / 100).min(9)].one(),
         }
     }
 
     /// All statuses seen with their counts.
-    pub fn all(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
-        let known = self.known.iter().map(|(status, counter)| (status.get(), counter.get()));
-        known.chain([(0, self.rest.get())]).filter(|(_, count)| *count > 0)
+    pub fn all(&self) -> impl Iterator<Item = (Code, u64)> + '_ {
+        let known = self.known.iter();
+        let known = known.map(|(status, counter)| (Code::Status(status.get()), counter.get()));
+        let others = self.others.iter().enumerate();
+        let others = others.map(|(digit, counter)| (Code::Class(digit), counter.get()));
+        let all = known.chain([(Code::Status(0), self.none.get())]).chain(others);
+        all.filter(|(_, count)| *count > 0)
     }
 
     /// The number of responses of any status.
@@ -107,14 +147,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_are_counted_each_by_itself_until_there_are_too_many() {
+    fn statuses_beyond_the_limit_are_counted_by_class() {
         let statuses = Statuses::default();
-        for status in (200..230).chain([200, 502, 0]) {
+        for status in (200..275).chain([200, 502, 503, 999, 0]) {
             statuses.one(status);
         }
-        let all: Vec<_> = statuses.all().collect();
-        assert_eq!((all[0], all[1], all.len()), ((200, 2), (201, 1), 25));
-        assert_eq!(all[24], (0, 8));
-        assert_eq!(statuses.total(), 33);
+        let all: Vec<_> = statuses.all().map(|(code, count)| (code.to_string(), count)).collect();
+        let of = |code: &str| all.iter().find(|(known, _)| known == code).map(|(_, count)| *count);
+        assert_eq!((of("200"), of("201"), of("271"), of("272")), (Some(2), Some(1), Some(1), None));
+        assert_eq!(
+            (of("2xx"), of("5xx"), of("9xx"), of("0")),
+            (Some(3), Some(2), Some(1), Some(1))
+        );
+        assert_eq!((all.len(), statuses.total()), (STATUSES_MAX + 4, 80));
     }
 }

@@ -202,8 +202,8 @@ fn exposition(stats: &Stats, process: &Process<'_>) -> Exposition {
         "Finished requests, by the status of the response; 0 if there was none.",
     );
     for (api, stats) in stats.all() {
-        for (status, count) in stats.requests.all() {
-            out.sample(&[("api", api), ("code", &status.to_string())], count);
+        for (code, count) in stats.requests.all() {
+            out.sample(&[("api", api), ("code", &code.to_string())], count);
         }
     }
     let help = "Requests that were refused, or told to reconnect instead, by reason.";
