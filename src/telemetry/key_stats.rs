@@ -1,7 +1,8 @@
 //! The counters by key name.
 //!
 //! A removed key keeps its counters while there is room. If there is no room for a new key, it is
-//! counted under the empty name, which no key has.
+//! counted under the empty name, which no key has. While streams that are counted there are open,
+//! no key leaves it, so that each stream ends under the name under which it was opened.
 
 use crate::metrics::Counter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +40,8 @@ pub struct AllKeys(BTreeMap<Arc<str>, KeyStats>);
 impl AllKeys {
     /// The counters of the key with this name.
     pub fn of(&mut self, name: &Arc<str>) -> &KeyStats {
-        let has_room = self.0.len() < KEYS_MAX || self.0.contains_key(name);
+        let is_free = || self.0.get("").is_none_or(|unnamed| unnamed.open() == 0);
+        let has_room = self.0.contains_key(name) || self.0.len() < KEYS_MAX && is_free();
         let name = if has_room { Arc::clone(name) } else { "".into() };
         self.0.entry(name).or_default()
     }
@@ -87,5 +89,22 @@ mod tests {
         assert_eq!(keys.0.len(), 3, "there is room");
         keys.of(&known[1]).requests.one();
         assert_eq!(keys.of(&known[1]).requests.get(), 1);
+    }
+
+    #[test]
+    fn a_stream_ends_under_the_name_under_which_it_was_opened() {
+        let name = |n: usize| Arc::<str>::from(format!("key {n}"));
+        let mut keys = AllKeys::default();
+        for n in 0..KEYS_MAX {
+            keys.of(&name(n)).requests.one();
+        }
+        let late = name(KEYS_MAX);
+        keys.of(&late).opened.one();
+        keys.make_room([late.clone()].into_iter());
+        assert_eq!(keys.of(&"".into()).open(), 1);
+        keys.of(&late).closed.one();
+        assert_eq!(keys.of(&"".into()).open(), 0);
+        keys.of(&late).requests.one();
+        assert_eq!(keys.0[&late].requests.get(), 1, "there is room");
     }
 }
