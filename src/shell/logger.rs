@@ -31,14 +31,10 @@ struct Line {
     dropped: u64,
 }
 
-/// Starts the log. `RUST_LOG` overrides the level.
+/// Starts the log. `RUST_LOG` overrides the level, unless it is empty.
 pub fn start(config: &Log) {
-    let mut logger = env_logger::Builder::new();
-    // The maximum level filters instead, because it can be changed later.
-    logger
-        .filter_level(LevelFilter::Trace)
-        .parse_default_env()
-        .format(|line, record| line.write_all(formatted(record).as_bytes()));
+    let mut logger = filter(variable().as_deref(), config.level);
+    logger.format(|line, record| line.write_all(formatted(record).as_bytes()));
     let mut is_within_line = false;
     let write = move |line| write(&line, &mut is_within_line, &mut io::stderr());
     let worker = WORKER.get_or_init(|| Worker::new("log", LINES_MAX, write));
@@ -50,9 +46,27 @@ pub fn start(config: &Log) {
 /// Logs as configured from now on. If `RUST_LOG` is set, it keeps deciding the level.
 pub fn configure(config: &Log) {
     IS_JSON.store(config.format == Form::Json, Relaxed);
-    if std::env::var_os("RUST_LOG").is_none() {
+    if variable().is_none() {
         log::set_max_level(config.level);
     }
+}
+
+/// The value of `RUST_LOG`. An empty one counts as none, because some service files set it to
+/// nothing.
+fn variable() -> Option<String> {
+    std::env::var("RUST_LOG").ok().filter(|value| !value.trim().is_empty())
+}
+
+/// A logger with the levels that `RUST_LOG` sets. Modules that it does not name, and a level that
+/// does not exist, leave the configured level in place.
+fn filter(variable: Option<&str>, level: LevelFilter) -> env_logger::Builder {
+    let mut logger = env_logger::Builder::new();
+    match variable {
+        Some(variable) => logger.filter_level(level).parse_filters(variable),
+        // The maximum level filters instead, because it can be changed later.
+        None => logger.filter_level(LevelFilter::Trace),
+    };
+    logger
 }
 
 /// A record as a line.
@@ -127,7 +141,26 @@ fn write(line: &Line, is_within_line: &mut bool, out: &mut impl Write) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use log::{Log as _, Metadata};
     use std::sync::mpsc;
+
+    #[test]
+    fn a_variable_that_names_no_level_leaves_the_configured_one() {
+        let shows = |variable, level| {
+            let of_ours = Metadata::builder().target("millstream::proxy").level(level).build();
+            filter(Some(variable), LevelFilter::Info).build().enabled(&of_ours)
+        };
+        for (variable, debug, info) in [
+            ("debug", true, true),
+            ("warn", false, false),
+            ("inof", false, true),
+            ("mio=trace", false, true),
+            ("millstream=debug", true, true),
+        ] {
+            let shown = (shows(variable, Level::Debug), shows(variable, Level::Info));
+            assert_eq!(shown, (debug, info), "{variable}");
+        }
+    }
 
     #[test]
     fn as_json() {
