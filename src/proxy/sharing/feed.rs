@@ -483,6 +483,9 @@ fn give_up<N: Net>(step: &mut Step<'_, N>, action: &Action) -> Next {
         }
         ends::log_cut(step, *outcome);
     }
+    if let Action::EndStream(_) = action {
+        outage::log_given_up(step);
+    }
     step.close_connection();
     Next::Moved
 }

@@ -25,7 +25,7 @@
 use super::ends::log_reply;
 use super::{early, grants, retry, streams};
 use crate::apis::{ApiState, Apis};
-use crate::config::OnOutage;
+use crate::config::{OnOutage, Resume};
 use crate::exchange::{Exchange, LocalReply, Resumption, Source, Stage};
 use crate::http::framing::BodyLength;
 use crate::http::head::{ResponseHead, Version};
@@ -145,6 +145,7 @@ pub(crate) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
 /// Prepares to resume an event stream that has lost its upstream.
 pub(crate) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
     step.count_failure(failure);
+    log_loss(step, failure);
     step.close_connection();
     let Step { exchange, io, apis, .. } = step;
     let patience = exchange.api().map_or(Duration::ZERO, |api| api.streams.resume_timeout);
@@ -161,8 +162,33 @@ pub(crate) fn resume<N: Net>(step: &mut Step<'_, N>, failure: Failure) -> Next {
         stats.resumes.one();
     }
     exchange.enter(Stage::Resuming, Source::Waiting(io.now));
-    log::debug!("an event stream lost its upstream; resuming it");
     Next::Do(Action::AskLater)
+}
+
+/// Logs that an event stream has lost its upstream, which its client does not see. Where `resume`
+/// is "always", the upstream may also have ended a subscription properly, so that is no warning.
+fn log_loss<N: Net>(step: &mut Step<'_, N>, failure: Failure) {
+    let target = step.endpoint().map(|endpoint| format!(" {}", endpoint.target));
+    let Step { exchange, telemetry, .. } = step;
+    let always = exchange.api().is_some_and(|api| api.streams.resume == Resume::Always);
+    let is_usual = failure == Failure::Cut && always && !exchange.is_answer();
+    let level = if is_usual { log::Level::Info } else { log::Level::Warn };
+    let (target, word, name) = (target.unwrap_or_default(), failure.word(), exchange.api_name());
+    let text =
+        format!("an event stream lost its upstream{target} ({word}); resuming it, api {name}");
+    telemetry.log.log(level, name, word, &text);
+}
+
+/// Logs that a stream ends because it could not be resumed in time, if that is so.
+pub(crate) fn log_given_up<N: Net>(step: &mut Step<'_, N>) {
+    let Step { exchange, telemetry, io, .. } = step;
+    let is_late = exchange.resume().is_some_and(|resume| resume.gives_up() <= io.now);
+    if !exchange.stage().is_without_upstream() || !is_late {
+        return;
+    }
+    let name = exchange.api_name();
+    let text = format!("an event stream was not resumed within api.resume_timeout, api {name}");
+    telemetry.log.log(log::Level::Warn, name, "api.resume_timeout", &text);
 }
 
 /// Schedules the next attempt to ask the upstream.
@@ -297,7 +323,10 @@ pub(crate) fn join(
             fail(Cause::UpstreamUnavailable, "the upstream cannot serve the stream")
         }
         // The client gets this response itself when it reconnects.
-        _ => {
+        status => {
+            let name = exchange.api_name();
+            let text = format!("an event stream ends: the upstream answered {status}, api {name}");
+            telemetry.log.log(log::Level::Info, name, "no event stream", &text);
             pool.note_answer(key, exchange.record.status, now);
             Next::Do(Action::EndStream(Outcome::UpstreamCut))
         }

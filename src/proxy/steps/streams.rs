@@ -17,7 +17,7 @@
 //!
 //! The time of these ends is decided elsewhere: in a drain ([`crate::proxy::drain`]) or a reload.
 
-use super::ends;
+use super::{ends, outage};
 use crate::config::OnOutage;
 use crate::exchange::{Exchange, LocalReply, Lost, Source, Stage};
 use crate::http::framing::BodyLength;
@@ -221,6 +221,7 @@ pub(crate) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcom
 /// Ends a subscription. Its client will reconnect and is told when, because it is unknown how many
 /// others end for the same reason.
 fn end_properly<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    outage::log_given_up(step);
     step.close_connection();
     // Streams with these outcomes end throughout the window.
     let leave = if matches!(outcome, Outcome::Drained | Outcome::Removed) {
