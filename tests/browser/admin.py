@@ -319,6 +319,7 @@ def diagnose(browser, situation, url, screenshot):
     for width in [1280, 390]:
         browser.resize(width)
         for pattern, where in [(situation.verdict, "document.querySelector('#headline')"),
+                               (situation.detail, "document.querySelector('#detail')"),
                                (situation.target, f"({row})?.cells[10]")]:
             try:
                 browser.wait(f"new RegExp({json.dumps(pattern)}).test({where}?.textContent)")

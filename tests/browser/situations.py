@@ -7,6 +7,7 @@ import time
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
+INTERNAL_ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 
 
 def serve(answer):
@@ -36,6 +37,10 @@ def nobody():
 
 def bad_gateway(conn, _):
     conn.sendall(BAD_GATEWAY)
+
+
+def internal_error(conn, _):
+    conn.sendall(INTERNAL_ERROR)
 
 
 def events(conn, _):
@@ -68,9 +73,9 @@ def ask(address):
 
 class Situation:
     def __init__(self, name, target, verdict, says, state=None, again=False, settings="", level=2,
-                 emptied=False):
+                 emptied=False, detail=""):
         """If `again`, the client sends requests all the time; otherwise it keeps one stream open.
-        In the texts `TARGET` is the target, `N` a number, and `CLOCK` a time. `level` is the
+        `detail` is what the page says besides the verdict. In the texts `TARGET` is the target, `N` a number, and `CLOCK` a time. `level` is the
         severity. If `emptied`, there is another target, of weight 0."""
         self.name, self.state, self.again, self.settings = name, state, again, settings
         self.url, self.level = target(), level
@@ -81,7 +86,9 @@ class Situation:
                   "N": "[1-9][0-9]*"}
         for word, pattern in expand.items():
             verdict, says = verdict.replace(word, pattern), says.replace(word, pattern)
+            detail = detail.replace(word, pattern)
         self.verdict, self.target, self.clients = f"^{verdict}", f"^{says}$", []
+        self.detail = f"^{detail}"
 
     def config(self):
         apis = "".join(f"""
@@ -159,5 +166,11 @@ SITUATIONS = [
               settings="max_streams = 1",
               verdict="prices: N requests? refused in the last minute; "
               "api[.]max_streams was reached[.]$",
+              says="1 of 1 up"),
+    Situation("500s", lambda: serve(internal_error), again=True, settings="max_requests = '2/s'",
+              verdict="prices: N requests? refused in the last minute; "
+              "api[.]max_requests was reached[.]$",
+              detail="prices: N requests? not served in the last minute; "
+              "the upstream responded with 500[.]$",
               says="1 of 1 up"),
 ]
