@@ -38,6 +38,9 @@ const APIS_MAX: usize = 100;
 /// Maximum number of certificates in a tick: those that are not valid, and those that expire first.
 const EXPIRIES_MAX: usize = 4;
 
+/// Maximum length of the error of a reload in a tick.
+const REFUSAL_MAX: usize = 300;
+
 /// The numbers of all apis together in a tick, by name and in order.
 const NUMBERS: [&str; 6] = ["connections", "streams", "tunnels", "events", "bytes_out", "requests"];
 
@@ -48,6 +51,8 @@ pub struct LiveNow {
     pub drain: DrainNow,
     /// The certificates and revocation lists that are not valid, or expire soon.
     pub expiries: Vec<Expiry>,
+    /// Why the last reload was refused, if it was.
+    pub reload_refused: Option<String>,
     /// The apis, in the order of the configuration.
     pub apis: Vec<ApiNow>,
     /// The event loops, where there are several.
@@ -75,13 +80,14 @@ pub struct DrainNow {
 
 impl LiveNow {
     /// The state of an event loop with this number of client connections and these counters. Its
-    /// apis, expiries and drain are to be added.
+    /// apis, expiries, drain and refused reload are to be added.
     pub fn of(stats: &Stats, connections: usize, now: Tick) -> LiveNow {
         let all = || stats.all().map(|(_, stats)| stats);
         let sum = |of: fn(&ApiStats) -> u64| all().map(of).sum::<u64>();
         LiveNow {
             drain: DrainNow::default(),
             expiries: Vec::new(),
+            reload_refused: None,
             apis: Vec::new(),
             workers: Vec::new(),
             numbers: [
@@ -209,7 +215,7 @@ pub fn hello(started_unix_ms: u64, demo: Option<&str>, apis: &[&str]) -> Vec<u8>
 }
 
 fn tick(id: u64, state: &LiveNow, now: Now) -> Vec<u8> {
-    let LiveNow { drain, expiries, apis, workers, numbers, troubles, closed } = state;
+    let LiveNow { drain, expiries, apis, workers, numbers, troubles, closed, .. } = state;
     let mut details = Details::all();
     let mut out = format!("event: tick\nid: {id}\ndata: ");
     let mut json = Json::new(&mut out);
@@ -223,6 +229,9 @@ fn tick(id: u64, state: &LiveNow, now: Now) -> Vec<u8> {
     }
     if let Some(at) = drain.ends_at {
         json.name("ends_at").number(at);
+    }
+    if let Some(why) = &state.reload_refused {
+        json.name("reload_refused").string(first_line(why));
     }
     if !expiries.is_empty() {
         json.name("expiries").begin('[');
@@ -256,6 +265,13 @@ fn tick(id: u64, state: &LiveNow, now: Now) -> Vec<u8> {
     json.end('}');
     out.push_str("\n\n");
     out.into_bytes()
+}
+
+/// The first of several errors, as far as a tick has room for it.
+fn first_line(errors: &str) -> &str {
+    let line = errors.lines().next().unwrap_or_default();
+    let end = (0..=REFUSAL_MAX.min(line.len())).rev().find(|end| line.is_char_boundary(*end));
+    &line[..end.unwrap_or(0)]
 }
 
 /// Writes the number of entries that a tick has no room for, if there are any.
@@ -329,9 +345,12 @@ mod tests {
             \"targets\":1}],\"closed\":{\"client_gone\":2}}\n\n";
         assert_eq!(std::str::from_utf8(&event), Ok(want));
         let expiry = Expiry { text: "a.pem expires".to_owned(), is_valid: true, at: 9 };
-        let event = tick(1, &LiveNow { expiries: vec![expiry], ..live }, at(5));
+        let refused = format!("{}ä\nb", "x".repeat(299));
+        let live = LiveNow { expiries: vec![expiry], reload_refused: Some(refused), ..live };
+        let event = tick(1, &live, at(5));
         let object = "{\"text\":\"a.pem expires\",\"is_valid\":true}";
-        let want = format!("false,\"expiries\":[{object}],\"connections\":2,");
+        let refused = format!("\"reload_refused\":\"{}\"", "x".repeat(299));
+        let want = format!("false,{refused},\"expiries\":[{object}],\"connections\":2,");
         assert!(str::from_utf8(&event).unwrap().contains(&want), "{event:?}");
         let hello = String::from_utf8(hello(9, Some("http://x/"), &["a", "b"])).unwrap();
         assert!(hello.starts_with("event: hello\ndata: {\"version\":\"0."), "{hello}");

@@ -15,6 +15,7 @@
 //!
 //! tests/it/conf.rs tests all of it from outside, and conf/millstream.toml against the defaults.
 
+mod changes;
 mod error;
 mod everything;
 mod file;

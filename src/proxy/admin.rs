@@ -60,6 +60,10 @@ pub(super) struct Admin {
     watchers: Followers,
     /// Reads the resource usage of the process, if it can be measured.
     pub usage: Option<fn() -> Option<Usage>>,
+    /// When a reload last succeeded, in milliseconds since 1970. 0 before the first one.
+    reloaded_unix_ms: u64,
+    /// Why the last reload was refused, if it was.
+    reload_refused: Option<String>,
     /// Reads the CPU time of the current thread, if it can be measured.
     cpu: Option<fn() -> Option<Duration>>,
     commands: VecDeque<(Ticket, ShellCommand)>,
@@ -76,6 +80,8 @@ impl Admin {
             log: Log::new(Ticks::limits(), LogState::Open, deserted),
             watchers: Followers::default(),
             usage: None,
+            reloaded_unix_ms: 0,
+            reload_refused: None,
             cpu: None,
             commands: VecDeque::new(),
             wants_tick: false,
@@ -353,6 +359,8 @@ impl<N: Net> Proxy<N> {
             held_bytes_max: config.server.max_held_bytes,
             usage: self.admin.usage.and_then(|usage| usage()),
             sandbox: confines::state(),
+            reload_refused: self.admin.reload_refused.is_some(),
+            configured_unix_ms: self.admin.reloaded_unix_ms.max(self.started_unix_ms),
             draining: self.is_draining(),
             accepting: !self.shared.phase.is_closed(),
             access_lines_dropped: telemetry.access.dropped_ever(),
@@ -510,6 +518,17 @@ impl<N: Net> Proxy<N> {
     /// The next command for the shell, which reports the result with [`Proxy::answer_command`].
     pub fn next_command(&mut self) -> Option<(Ticket, ShellCommand)> {
         self.admin.commands.pop_front()
+    }
+
+    /// Notes for metrics and the live page what became of a reload: when it succeeded, in
+    /// milliseconds since 1970, or why it was refused. Only the first event loop is told.
+    pub fn note_reload(&mut self, result: Result<u64, &str>) {
+        match result {
+            Ok(unix_ms) => {
+                (self.admin.reloaded_unix_ms, self.admin.reload_refused) = (unix_ms, None)
+            }
+            Err(why) => self.admin.reload_refused = Some(why.to_owned()),
+        }
     }
 
     /// Sends the result of a command to the request that waits for it, if it still exists. A turn

@@ -355,6 +355,12 @@ impl EventLoop {
         self.proxy.answer_command(ticket, answer, now);
     }
 
+    /// Notes what became of a reload, for metrics and the live page.
+    pub(super) fn note_reload(&mut self, result: Result<(), &str>) {
+        let now = self.clock.now();
+        self.proxy.note_reload(result.map(|()| now.unix_ms));
+    }
+
     /// This loop's part of the answer to a question of the operator.
     pub(super) fn part_of(&mut self, inquiry: Inquiry) -> Part {
         let now = self.clock.now();

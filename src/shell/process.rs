@@ -60,6 +60,8 @@ pub struct Process {
     notices: Option<Notices>,
     /// The errors for which a configuration was last refused.
     refused: String,
+    /// What the reload that is going on adds and removes, to be logged when it is over.
+    changed: String,
     /// The event loops that have not reported yet that they can serve, or that they serve, the
     /// loaded configuration.
     awaited: BTreeSet<usize>,
@@ -161,6 +163,7 @@ impl Process {
             changes: sources.map(|sources| Changes::since(sources, Tick::ZERO)),
             notices: None,
             refused: String::new(),
+            changed: String::new(),
             awaited: BTreeSet::new(),
             cannot: None,
             await_until: Tick::NEVER,
@@ -539,6 +542,7 @@ impl Process {
             warnings
         };
         let known = warnings(self.loops.config());
+        let before = self.loops.config().clone();
         self.awaited = self.loops.serve_prepared(self.descriptors);
         self.inquiries.note_reload();
         // Targets may have addresses from before.
@@ -546,6 +550,7 @@ impl Process {
             self.loops.name_resolved(&name, &Err(error));
         }
         let config = self.loops.config();
+        self.changed = config.changes_since(&before);
         logger::configure(&config.log);
         for new in warnings(config).iter().filter(|warning| !known.contains(warning)) {
             log::warn!("{new}");
@@ -564,9 +569,10 @@ impl Process {
     /// Logs the result of a reload, and answers the operators who asked for it. If no operator
     /// asked for it, the same errors are logged only once.
     fn report_reload(&mut self, result: Result<(), String>) {
+        self.loops.first.note_reload(result.as_ref().copied().map_err(String::as_str));
         let (status, sentence) = match result {
             Ok(()) => {
-                log::info!("configuration reloaded");
+                log::info!("configuration reloaded{}", std::mem::take(&mut self.changed));
                 (200, RELOADED.to_owned())
             }
             Err(errors) => {

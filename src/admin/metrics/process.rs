@@ -71,6 +71,10 @@ pub struct Process<'a> {
     /// What the system confines, and how many files and sockets outside the sandbox were named.
     /// None if no sandbox was asked for.
     pub sandbox: Option<(Confined, u64)>,
+    /// True exactly when the last reload was refused.
+    pub reload_refused: bool,
+    /// Since when the configuration has been in use, in milliseconds since 1970.
+    pub configured_unix_ms: u64,
     /// True exactly when the process is draining.
     pub draining: bool,
     /// True exactly when clients can connect.
@@ -182,6 +186,15 @@ fn of_life(out: &mut Exposition, process: &Process<'_>) {
     let (name, help) = ("millstream_start_time_seconds", "When the process was started.");
     out.family_of(Merge::Smallest, name, gauge, help);
     out.sample(&[], Value::Millis(process.started_unix_ms));
+    // Only the first event loop knows of a refused one.
+    let help = "Whether the last reload succeeded; 1 before the first one.";
+    let name = "millstream_config_last_reload_successful";
+    out.family_of(Merge::Smallest, name, gauge, help);
+    out.sample(&[], !process.reload_refused);
+    let help = "When a configuration was last put in use.";
+    let name = "millstream_config_last_reload_success_timestamp_seconds";
+    out.family_of(any, name, gauge, help);
+    out.sample(&[], Value::Millis(process.configured_unix_ms));
     let help = "Threads that serve clients, each with an event loop of its own.";
     out.family_of(any, "millstream_workers", gauge, help);
     out.sample(&[], process.workers);

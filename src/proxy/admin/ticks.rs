@@ -107,6 +107,7 @@ impl<N: Net> Proxy<N> {
         // What is the same in all event loops is reported by only one.
         if self.shared.number == 0 {
             state.expiries = tls.expiries(now.unix_ms);
+            state.reload_refused.clone_from(&self.admin.reload_refused);
         }
         state.workers.extend(self.worker_now());
         state.drain = DrainNow {

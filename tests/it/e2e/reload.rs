@@ -4,7 +4,7 @@ use super::certificates::{self, Authority};
 use super::line::{Line, Origin};
 use super::program::{BINARY, Program, Scratch};
 use super::secured::Client;
-use super::workers::admin_of;
+use super::workers::{self, admin_of};
 use super::{begin_stream, event};
 use rustls::version;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -91,6 +91,38 @@ fn a_wrong_file_changes_nothing() {
         let answer = ask(program.address(), "/events/", Some(&origin));
         assert_eq!(answer, "HTTP/1.1 204 No Content");
     }
+}
+
+/// Nobody may read the log before the next start, which such a file would prevent.
+#[test]
+fn a_refused_reload_is_told_until_one_succeeds() {
+    let origin = Origin::listen();
+    let admin = "[admin]\nlisten = '127.0.0.1:0'\n";
+    let right = config("'127.0.0.1:0'", &[("events", &origin)]) + admin;
+    let file = Scratch::file(&right);
+    let mut program = Program::start(&[file.as_str()]);
+    let admin = admin_of(&mut program);
+    let mut seen = Vec::new();
+    let renamed = right.replace("'events'", "'other'");
+    for text in [&right, &right.replace("listen_path", "listen_pth"), &renamed] {
+        fs::write(file.as_str(), text).unwrap();
+        let (status, _) = workers::ask(admin, "POST /reload");
+        let (_, metrics) = workers::ask(admin, "GET /metrics");
+        let name = "millstream_config_last_reload_successful ";
+        seen.push((status, metrics.lines().find_map(|line| line.strip_prefix(name)?.parse().ok())));
+        if seen.len() == 2 {
+            let mut viewer = Line::to(admin);
+            viewer.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            viewer.response();
+            let mut told = String::new();
+            while !told.contains("\"reload_refused\":") {
+                told.push_str(&viewer.read(1));
+            }
+        }
+    }
+    let of = |status: &str, value| (format!("HTTP/1.1 {status}"), Some(value));
+    assert_eq!(seen, [of("200 OK", 1), of("422 Unprocessable Content", 0), of("200 OK", 1)]);
+    program.logs("configuration reloaded: added api other; removed api events");
 }
 
 /// Another process that listens at a path may be too busy to accept.
