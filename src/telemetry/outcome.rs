@@ -7,7 +7,7 @@ pub enum Outcome {
     Complete,
     /// The client closed or broke the connection.
     ClientGone,
-    /// The client accepted no bytes for `write_timeout`.
+    /// The client accepted no bytes for `write_timeout`, or fell behind what a shared stream holds.
     SlowClient,
     /// The client's request body stalled for `body_timeout`, or was malformed.
     BadRequestBody,
@@ -109,15 +109,11 @@ impl Outcome {
             | Outcome::Resuming
             | Outcome::NoStream
             | Outcome::Spared => None,
-            Outcome::SlowClient => Some(
-                "the client took nothing for server.write_timeout, or fell behind what api.share \
-                 holds",
-            ),
+            Outcome::SlowClient => Some("the client took nothing for server.write_timeout"),
             Outcome::UpstreamCut => Some("the upstream broke off or sent a malformed body"),
-            Outcome::UpstreamIdle => Some(
-                "nothing arrived for api.idle_timeout, api.stream_idle_timeout or \
-                 api.tunnel_idle_timeout",
-            ),
+            Outcome::UpstreamIdle => {
+                Some("nothing arrived for api.idle_timeout or api.stream_idle_timeout")
+            }
             Outcome::UpstreamStalled => {
                 Some("no event came for api.first_event_timeout or api.stall_timeout")
             }
@@ -125,15 +121,24 @@ impl Outcome {
                 Some("an event of a shared stream is longer than api.max_event_bytes")
             }
             Outcome::MaxAge => Some("api.max_stream_age was reached within an unfinished event"),
-            Outcome::CertificateExpired => {
-                Some("the certificate of its client expired within an unfinished event")
-            }
+            Outcome::CertificateExpired => Some("the certificate of its client has expired"),
             Outcome::Revoked => {
                 Some("its key or certificate was revoked, or the auth server withdrew its access")
             }
             Outcome::Removed => Some("its api was removed"),
             Outcome::Drained => Some("drain.answers or drain.window is over"),
             Outcome::Ended => Some("ended by the operator"),
+        }
+    }
+
+    /// Like [`Outcome::cut_reason`], for a tunnel.
+    pub const fn tunnel_reason(self) -> Option<&'static str> {
+        if matches!(self, Outcome::UpstreamIdle) {
+            Some("nothing arrived for api.tunnel_idle_timeout")
+        } else if matches!(self, Outcome::UpstreamStalled) {
+            Some("the upstream took nothing for server.write_timeout")
+        } else {
+            self.cut_reason()
         }
     }
 

@@ -154,7 +154,7 @@ pub(super) fn write(out: &mut Exposition, stats: &Stats, process: &Process<'_>) 
     of_sandbox(out, process.sandbox);
     of_clients(out, stats, process);
     of_memory(out, process);
-    let help = "How often accepting paused for lack of file descriptors.";
+    let help = "How often accepting paused because it failed, as without file descriptors.";
     out.family("millstream_accept_pauses_total", MetricType::Counter, help);
     out.sample(&[], stats.accept_pauses.get());
     let help = "Access log lines dropped for lack of room.";

@@ -15,6 +15,7 @@
 //! A refused request is an exchange too, so it is logged with its api and its reply has the CORS
 //! fields. Without those a page could not tell a 401 from a network failure.
 
+use super::request::peer_text;
 use crate::access::Told;
 use crate::conn::Read;
 use crate::exchange::{Begin, Exchange, LocalReply, RequestFacts, Source, Stage, Upload, Why};
@@ -170,7 +171,12 @@ pub(crate) fn cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
 
 /// Like [`cut`], if the upstream's failure is already counted or it has not failed.
 pub(crate) fn break_off<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
-    log_cut(step, outcome);
+    // A client that takes nothing is left at once ([`end`]).
+    if outcome == Outcome::SlowClient {
+        note_cut(step, outcome, Some("the client fell behind what api.share holds"));
+    } else {
+        log_cut(step, outcome);
+    }
     break_off_silently(step, outcome)
 }
 
@@ -226,15 +232,28 @@ pub(crate) fn log_reply(exchange: &Exchange, log: &mut LogLimit, reply: &LocalRe
 
 /// Logs and counts a cut response, unless clients routinely cause such cuts.
 pub(crate) fn log_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
+    let tunnel = step.exchange.record.is_tunnel();
+    let reason = if tunnel { outcome.tunnel_reason() } else { outcome.cut_reason() };
+    note_cut(step, outcome, reason);
+}
+
+fn note_cut<N: Net>(step: &mut Step<'_, N>, outcome: Outcome, reason: Option<&'static str>) {
     let is_of_client = !step.service.is_for_operators();
     step.telemetry.cut_in_drain += u64::from(is_of_client && outcome == Outcome::Drained);
-    if let Some(reason) = outcome.cut_reason() {
-        let name = step.exchange.api_name();
-        let tunnel = step.exchange.record.is_tunnel();
-        let what = if tunnel { "tunnel closed" } else { "response cut" };
-        let text = format!("{what}: {reason}, api {name}");
-        step.telemetry.log.log(log::Level::Warn, name, reason, &text);
+    let Some(reason) = reason else { return };
+    let log = &mut step.telemetry.log;
+    if !is_of_client {
+        let text = format!("an operator's connection was closed: {reason}");
+        return log.log(log::Level::Info, "", reason, &text);
     }
+    let name = step.exchange.api_name();
+    let tunnel = step.exchange.record.is_tunnel();
+    let what = if tunnel { "tunnel closed" } else { "response cut" };
+    let mut text = format!("{what}: {reason}, api {name}");
+    if outcome == Outcome::SlowClient {
+        text += &format!(", client {}", peer_text(step.exchange.client(step.peer).ip()));
+    }
+    log.log(log::Level::Warn, name, reason, &text);
 }
 
 /// Discards what the client still sends until it has seen our end of the connection.
