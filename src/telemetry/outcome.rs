@@ -16,7 +16,8 @@ pub enum Outcome {
     /// The upstream was silent in mid-body for `idle_timeout` or `stream_idle_timeout`, or both
     /// ends of a tunnel were for `tunnel_idle_timeout`.
     UpstreamIdle,
-    /// The upstream sent no event of a stream for `first_event_timeout` or `stall_timeout`.
+    /// The upstream sent no event of a stream for `first_event_timeout` or `stall_timeout`, or
+    /// accepted no bytes from a tunnel for `write_timeout`.
     UpstreamStalled,
     /// An event of a shared stream was longer than `max_event_bytes`.
     MaxEventBytes,

@@ -123,7 +123,10 @@ pub(crate) fn give_up_request<N: Net>(step: &mut Step<'_, N>) -> Next {
             step.exchange.upload.abandon(step.io.buffers);
             Next::Moved
         }
-        Stage::Tunnel => Next::end(Outcome::UpstreamIdle),
+        Stage::Tunnel => {
+            step.count_failure(Failure::WriteTimeout);
+            Next::end(Outcome::UpstreamStalled)
+        }
         Stage::Unanswered
         | Stage::Reply
         | Stage::Early
