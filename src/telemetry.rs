@@ -158,7 +158,8 @@ impl Telemetry {
             if open {
                 stats.note_end(report.outcome, now);
             }
-            if let Some(cause) = report.cause {
+            // A connection beyond the limit was counted when it was accepted.
+            if let Some(cause) = report.cause.filter(|cause| *cause != Cause::MaxConnections) {
                 stats.count_refusal(cause, now);
             }
             if *status >= 500 {

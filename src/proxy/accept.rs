@@ -188,15 +188,15 @@ impl<N: Net> Proxy<N> {
             return;
         }
         let full = !service.is_for_operators() && !self.take_place(now.tick);
+        // It may leave before it can be told.
+        if full && service == Service::Apis {
+            let nobody = &self.shared.telemetry.stats.no_api;
+            nobody.count_refusal(Cause::MaxConnections, now.tick);
+        }
         if full && !self.shared.edge.may_refuse() {
             let max = self.shared.edge.clients_max();
             let text = format!("connection closed: server.max_connections ({max}) is reached");
             self.shared.log(log::Level::Warn, "server.max_connections", &text);
-            // Clients that get a response are counted when their exchange ends.
-            if service == Service::Apis {
-                let nobody = &self.shared.telemetry.stats.no_api;
-                nobody.count_refusal(Cause::MaxConnections, now.tick);
-            }
             conn.close(&mut self.shared.net, &mut self.shared.memory.buffers);
             return;
         }

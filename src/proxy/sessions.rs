@@ -1,6 +1,7 @@
 //! Changing the state of a session, and removing sessions.
 
 use super::Proxy;
+use super::steps::handshake;
 use crate::edge::admission;
 use crate::edge::reclaim::LINGER;
 use crate::net::Net;
@@ -38,6 +39,9 @@ impl<N: Net> Proxy<N> {
     pub(super) fn reclaim(&mut self, now: Tick) -> bool {
         let Proxy { tasks, shared, .. } = self;
         let Some(key) = shared.edge.reclaimable.choose(tasks, now) else { return false };
+        if tasks[key].is_shaking_hands() {
+            handshake::make_room_for_connection(&tasks[key], shared);
+        }
         self.close(key);
         true
     }

@@ -34,14 +34,16 @@ pub enum Handshake {
     Timeout,
     /// It made room for another: `tls.max_handshakes` is reached.
     MaxHandshakes,
+    /// It made room for another: `server.max_connections` is reached.
+    MaxConnections,
 }
 
 // The last variant has the last index, so the list below is complete.
-const _: () = assert!(Handshake::ALL.len() == Handshake::MaxHandshakes as usize + 1);
+const _: () = assert!(Handshake::ALL.len() == Handshake::MaxConnections as usize + 1);
 
 impl Handshake {
     /// All of them.
-    pub const ALL: [Handshake; 14] = [
+    pub const ALL: [Handshake; 15] = [
         Handshake::Full,
         Handshake::Resumed,
         Handshake::CertificateExpired,
@@ -56,6 +58,7 @@ impl Handshake {
         Handshake::Incompatible,
         Handshake::Timeout,
         Handshake::MaxHandshakes,
+        Handshake::MaxConnections,
     ];
 
     /// The word in metrics and in the log. millstream(1) explains each. The words are the same as
@@ -76,6 +79,7 @@ impl Handshake {
             Handshake::Incompatible => "tls",
             Handshake::Timeout => "tls.handshake_timeout",
             Handshake::MaxHandshakes => "tls.max_handshakes",
+            Handshake::MaxConnections => "server.max_connections",
         }
     }
 

@@ -95,9 +95,17 @@ pub(crate) fn time_out<N: Net>(session: &Session, shared: &mut Shared<N>) -> Nex
     Next::Close
 }
 
-/// Notes that a connection is closed during its handshake to make room for another.
+/// Notes that a connection is closed during its handshake to make room for another handshake. If it
+/// would have been refused anyway, that is the reason.
 pub(crate) fn make_room<N: Net>(session: &Session, shared: &mut Shared<N>) {
-    note(session, shared, Handshake::MaxHandshakes, "it made room for another");
+    let refused = session.is_refused();
+    let ended = if refused { Handshake::MaxConnections } else { Handshake::MaxHandshakes };
+    note(session, shared, ended, "it made room for another");
+}
+
+/// Notes that a connection is closed during its handshake to make room for another connection.
+pub(crate) fn make_room_for_connection<N: Net>(session: &Session, shared: &mut Shared<N>) {
+    note(session, shared, Handshake::MaxConnections, "it made room for another");
 }
 
 fn note<N: Net>(session: &Session, shared: &mut Shared<N>, ended: Handshake, why: &str) {
