@@ -111,8 +111,8 @@ fn find_line(bytes: &[u8]) -> Result<Found, Wrong> {
     if bytes.len() + missing > LINE_MAX { Err(Wrong::TooLong) } else { Ok(Found::Missing(missing)) }
 }
 
-/// The minimum number of bytes missing from a line without an end. None if it has too many fields, or
-/// an empty one.
+/// The minimum number of bytes missing from a line without an end. None if it has too many fields,
+/// or an empty one.
 fn missing_of_line(line: &[u8]) -> Option<usize> {
     const LINE_END: usize = 2;
     if begins(line, b"PROXY UNKNOWN") {

@@ -2,8 +2,8 @@
 //! for each, its addresses in turn.
 //!
 //! Each address and each other endpoint gets an equal share of the rest of `connect_timeout`, so
-//! that one dead address does not use up all of it. But no attempt gets less than a second while
-//! that much is left, however many addresses there are: with TLS, one that works can need that.
+//! that one dead address does not use up all of it. However many addresses there are, an attempt
+//! gets a second, or half of the rest if that is less: with TLS, a working address can need that.
 
 use super::addresses::{Addresses, Tried};
 use super::connection::{Connection, NO_ADDRESS};
@@ -25,7 +25,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The time that an attempt gets at least, if that much is left.
+/// The time that an attempt gets at least, if twice as much is left.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 
 /// What connection is wanted.
@@ -348,7 +348,8 @@ impl Pool {
                     // of the remaining time.
                     let shares = others + u32::try_from(1 + left).unwrap_or(1);
                     let rest = search.gives_up.since(io.now);
-                    let deadline = io.now.after((rest / shares).max(ATTEMPT_MIN.min(rest)));
+                    let least = ATTEMPT_MIN.min(rest / shares.min(2));
+                    let deadline = io.now.after((rest / shares).max(least));
                     return Ok(Some(Attempt { connection, deadline, search: *search }));
                 }
                 Err(error) if descriptors::ran_out(&error) => {

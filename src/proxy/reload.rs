@@ -178,8 +178,8 @@ impl<N: Net> Proxy<N> {
         self.shared.edge.listeners.change(listener, port);
     }
 
-    /// Closes a listener. Connections that it accepted stay, and so do those that wait there. But of
-    /// operators only those stay whose requests have begun, until they are answered.
+    /// Closes a listener. Connections that it accepted stay, and so do those that wait there. Of
+    /// operators' connections only those stay whose requests have begun, until they are answered.
     pub fn close_listener(&mut self, listener: ListenerId, now: Tick) {
         self.empty_queue(listener, Now { tick: now, unix_ms: self.unix_ms });
         let service = self.shared.edge.listeners.close(listener);
