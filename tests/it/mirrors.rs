@@ -1,7 +1,7 @@
 //! Clients of a shared stream in two event loops.
 
 use millstream::Config;
-use millstream::testing::sim::{Faults, Host, Peer};
+use millstream::testing::sim::{Faults, Heard, Host, Peer};
 use millstream::testing::world::World;
 use millstream::testing::{Budget, ListenerId, Portions, work_done};
 use std::net::SocketAddr;
@@ -19,25 +19,39 @@ struct Stage {
     origins: Vec<Peer>,
 }
 
+fn config(target: &str, api: &str, share: &str) -> Config {
+    let text = format!(
+        "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://{target}'\n{api}\n\
+         [api.share]\n{share}\n"
+    );
+    Config::parse("x.toml", &text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn address(host: &str) -> SocketAddr {
+    format!("{host}:80").parse().unwrap()
+}
+
 impl Stage {
     /// Two event loops, which share streams with these settings.
     fn new(api: &str, share: &str, portions: Portions) -> Stage {
-        let text = format!(
-            "[[api]]\nname = 'a'\nlisten_path = '/'\ntarget_url = 'http://10.0.0.1'\n{api}\n\
-             [api.share]\n{share}\n"
-        );
-        let config = Config::parse("x.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        Stage::of(config("10.0.0.1", api, share), 1, portions)
+    }
+
+    fn of(config: Config, seed: u64, portions: Portions) -> Stage {
         let budget = Budget::unlimited(1000);
-        let mut world = World::of_loops(2, budget, config, 1, Faults::NONE, portions);
-        let address = "10.0.0.1:80".parse().unwrap();
-        world.net().set_host(address, Host::Listening);
+        let mut world = World::of_loops(2, budget, config, seed, Faults::NONE, portions);
+        for target in ["10.0.0.1", "10.0.0.2"] {
+            world.net().set_host(address(target), Host::Listening);
+        }
+        let address = address("10.0.0.1");
         Stage { world, address, clients: Vec::new(), origins: Vec::new() }
     }
 
     /// A client asks for the stream, in either loop. If it asks the upstream for that, that sends
     /// an event.
     fn come(&mut self) -> Peer {
-        let client = self.world.net().client(ListenerId(0), None).unwrap();
+        let address = "192.0.2.7".parse().ok();
+        let client = self.world.net().client(ListenerId(0), address).unwrap();
         self.world.net().send(client, GET);
         self.pass(Duration::from_millis(10));
         while let Some(origin) = self.world.net().origin(self.address) {
@@ -123,6 +137,47 @@ fn clients_that_come_and_go_do_not_have_the_log_copied_each_time() {
     }
     let (work, log) = (work_done(), 50 * event.len() as u64);
     assert!(work < 2 * log, "{work} bytes were copied or examined, with a log of {log}");
+}
+
+/// Clients in both loops wait for a connection when a reload replaces the target. They go on
+/// together, whichever loop gets the new configuration first.
+#[test]
+fn clients_that_wait_in_both_loops_share_a_stream_of_the_new_target() {
+    let text = |target: &str, max: usize| {
+        let queue = format!("max_upstream = {max}\nqueue_timeout = '1h'");
+        config(target, &queue, "join = 'now'")
+    };
+    for seed in 0..20 {
+        let mut stage = Stage::of(text("10.0.0.1", 2), seed, Portions::default());
+        // A connection for each loop.
+        while stage.open() != [1, 1] {
+            let client = stage.world.net().client(ListenerId(0), None).unwrap();
+            stage.world.net().send(client, b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
+            stage.pass(Duration::from_millis(10));
+        }
+        while stage.world.net().origin(stage.address).is_some() {}
+        let clients: Vec<Peer> = (0..10).map(|_| stage.come()).collect();
+        assert!(stage.origins.is_empty());
+        stage.address = address("10.0.0.2");
+        stage.world.reload(&text("10.0.0.2", 100), Budget::unlimited(1000), 300);
+        stage.pass(Duration::from_secs(4));
+        let mut shared = 0;
+        while let Some(origin) = stage.world.net().origin(stage.address) {
+            let heard = stage.world.net().hear(origin, 4096);
+            let Heard::Bytes(head) = heard else { panic!("seed {seed}: {heard:?}") };
+            let head = String::from_utf8(head).unwrap();
+            let is_own = head.contains("\r\nX-Forwarded-For:") || head.starts_with("GET /page");
+            shared += usize::from(!is_own);
+            stage.world.net().send(origin, HEAD);
+            stage.pass(Duration::from_secs(2));
+        }
+        assert_eq!(shared, 1, "seed {seed}");
+        for client in clients {
+            let heard = stage.world.net().hear(client, 1000);
+            let Heard::Bytes(heard) = heard else { panic!("seed {seed}: {heard:?}") };
+            assert!(heard.starts_with(b"HTTP/1.1 200 OK"), "seed {seed}");
+        }
+    }
 }
 
 /// A feed that waits for a slow loop does not read, so its upstream does not look late.
