@@ -9,7 +9,7 @@ use super::{outage, response};
 use crate::config::Slow;
 use crate::edge::admission;
 use crate::event_log::EventLog;
-use crate::exchange::{Exchange, LocalReply, LogState, Source, Stage};
+use crate::exchange::{Exchange, LocalReply, LogState, Source, Stage, Why};
 use crate::http::framing::BodyLength;
 use crate::http::head::{FieldStore, ResponseHead};
 use crate::net::Net;
@@ -46,6 +46,9 @@ pub(crate) fn run<N: Net>(step: &mut Step<'_, N>) -> Next {
         LogState::Open | LogState::Ended(_) | LogState::Broken => begin(step),
         LogState::Failed(reply) => {
             step.exchange.unfollow();
+            if reply.why == Why::Ended {
+                step.exchange.end_with(Outcome::Removed);
+            }
             outage::fail(step, reply)
         }
     }
