@@ -71,7 +71,8 @@ impl<N: Net> Proxy<N> {
         self.hurry_clients_of(&former);
         self.leave_removed_apis(now);
         let now_of_all = Now { tick: now, unix_ms: self.unix_ms };
-        let Proxy { tasks, shared: Shared { net, pool, apis, config, random, .. }, .. } = self;
+        let Proxy { tasks, feeds, shared, .. } = self;
+        let Shared { net, pool, apis, config, random, .. } = shared;
         let (mut judged, mut known) = (Vec::new(), None);
         for (key, session) in tasks.iter_mut() {
             if let Session { conn, state: State::Active(exchange), .. } = session
@@ -88,6 +89,9 @@ impl<N: Net> Proxy<N> {
                     judged.push(key);
                 }
             }
+        }
+        for (_, feed) in feeds.tasks.iter_mut() {
+            note_weights(&mut feed.exchange, apis, pool);
         }
         for key in judged {
             tasks.wake(key);
