@@ -216,6 +216,7 @@ def judge(browser, url, client, tunnel, screenshot):
         browser.value("new Promise((done) => setTimeout(done, 8000))")
         browser.shoot(screenshot)
 
+    judge_pause(browser)
     judge_lists(browser, text)
     rows = "[...document.querySelectorAll('#streams tbody tr')]"
     # A tunnel has no events, but bytes each way; it is closed.
@@ -242,7 +243,7 @@ def judge(browser, url, client, tunnel, screenshot):
     browser.value("document.querySelector('#end').click()")
     rest_of(client)
     browser.wait("document.querySelectorAll('#streams tbody tr').length === 2")
-    browser.wait(text % "#note" + f" === 'Stream {oldest} was told to end.'")
+    browser.wait(text % "#note" + f" === 'Stream {oldest}: It ends between two events.'")
     browser.wait(text % "#legend" + ".includes('ended')")
 
     sent = [event["request"] for event in browser.happened("Network.requestWillBeSent")]
@@ -250,6 +251,27 @@ def judge(browser, url, client, tunnel, screenshot):
     assert [request["url"] for request in deletes][1:] == [f"{url}streams/{oldest}"], deletes
     assert all(request["headers"].get("X-Millstream") == "1" for request in deletes), deletes
     assert_alone(browser, url)
+
+
+def judge_pause(browser):
+    """Pointing at a plot of a paused page moves the mark, and shows no later numbers."""
+    point = """
+        document.querySelector("#plots svg").dispatchEvent(new PointerEvent("%s",
+          { bubbles: true, clientX: 200 }))
+    """
+    line = "document.querySelector('#plots .line').getAttribute('d')"
+    events = "ticks.at(-1).t"
+    browser.value("document.querySelector('#pause').click()")
+    before = browser.value(line)
+    then = browser.value(events)
+    browser.wait(f"{events} > {then} + 1500")
+    browser.value(point % "pointermove")
+    assert browser.value("document.querySelector('#plots .cross').getAttribute('d')")
+    assert browser.value(line) == before
+    browser.value("document.querySelector('#plots').dispatchEvent(new Event('pointerleave'))")
+    assert browser.value(line) == before
+    browser.value("document.querySelector('#pause').click()")
+    browser.wait(f"{line} !== {before!r}")
 
 
 def judge_lists(browser, text):
