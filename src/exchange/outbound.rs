@@ -29,6 +29,8 @@ pub struct Outbound {
     pub shareable: Option<Box<Shareable>>,
     /// The last event that the client has seen, if one of our logs gave it its id.
     pub own_id: Option<Box<[u8]>>,
+    /// Why it does not share its stream, judging by the request itself, until that is counted.
+    pub veto: Option<Veto>,
 }
 
 /// A request that may share its stream with others.
@@ -61,6 +63,7 @@ impl Outbound {
             ends_session: None,
             shareable: None,
             own_id: None,
+            veto: None,
         }
     }
 

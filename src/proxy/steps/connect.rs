@@ -50,6 +50,10 @@ fn is_served<N: Net>(step: &Step<'_, N>) -> bool {
 /// Looks for a connection to one of the upstream's endpoints that have not failed this request: for
 /// the first time, after one has failed, or because its turn in the queue has come.
 pub(crate) fn connect<N: Net>(step: &mut Step<'_, N>) -> Next {
+    let veto = step.exchange.outbound.as_mut().and_then(|outbound| outbound.veto.take());
+    if let Some(veto) = veto {
+        step.exchange.count_veto(veto);
+    }
     let search = match new_search(step.exchange, step.io.now) {
         Ok(search) => search,
         Err(reply) => return Next::fail(reply),

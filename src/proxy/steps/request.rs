@@ -482,7 +482,7 @@ fn begin<N: Net>(
                     Action::Share
                 }
                 Some(Err(veto)) => {
-                    exchange.count_veto(veto);
+                    outbound.veto = Some(veto);
                     if outbound.own_id.is_some() { Action::Share } else { Action::Connect }
                 }
                 None => Action::Connect,
