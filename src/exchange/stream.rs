@@ -4,6 +4,7 @@
 use super::{Exchange, Fresh};
 use crate::config::{KnownBy, Resume};
 use crate::pipe::events::{Holding, Terms};
+use crate::telemetry::Cause;
 use crate::time::Tick;
 use std::time::Duration;
 
@@ -60,9 +61,21 @@ pub struct Resumption {
     /// The number of events by then. An upstream that is lost soon, without another event, does not
     /// count as having served the stream.
     events: u64,
+    /// Why the stream was held, if it was.
+    held_for: Option<Cause>,
 }
 
 impl Resumption {
+    /// The state of a stream that is held for this reason.
+    pub fn of_held(held_for: Option<Cause>) -> Resumption {
+        Resumption { held_for, ..Resumption::default() }
+    }
+
+    /// Why the stream was held, if it was.
+    pub const fn held_for(&self) -> Option<Cause> {
+        self.held_for
+    }
+
     /// When the attempts end.
     pub const fn gives_up(&self) -> Tick {
         self.gives_up
@@ -109,7 +122,8 @@ impl Resumption {
 impl Default for Resumption {
     /// The state before any attempt.
     fn default() -> Resumption {
-        Resumption { gives_up: Tick::NEVER, attempts: 0, served: Tick::ZERO, events: 0 }
+        let held_for = None;
+        Resumption { gives_up: Tick::NEVER, attempts: 0, served: Tick::ZERO, events: 0, held_for }
     }
 }
 

@@ -175,7 +175,7 @@ impl Report<'_> {
     pub(super) fn reason(&self) -> Cow<'static, str> {
         let word = self.outcome.word();
         match (self.outcome, self.cause, self.upstream_status) {
-            (Outcome::Spared | Outcome::NoStream, Some(cause), _) => {
+            (Outcome::Spared | Outcome::NoStream | Outcome::Held, Some(cause), _) => {
                 format!("{word},{}", cause.word()).into()
             }
             (_, Some(cause), _) => cause.word().into(),

@@ -135,9 +135,12 @@ pub(crate) fn hold<N: Net>(step: &mut Step<'_, N>, refused: LocalReply) -> Next 
     }
     if let Some(stats) = &exchange.record.stats {
         stats.held.one();
+        if let Some(cause) = refused.cause() {
+            stats.count_refusal(cause, io.now);
+        }
         stats.count_unserved(Unserved { at: io.now, cause: refused.cause(), status: 200 });
     }
-    exchange.extras_mut().resume = Some(Resumption::default());
+    exchange.extras_mut().resume = Some(Resumption::of_held(refused.cause()));
     streams::open(step);
     if asks { Next::Do(Action::AskLater) } else { Next::Moved }
 }
