@@ -155,11 +155,12 @@ impl Telemetry {
                 }
                 (false, _) => stats.request_duration.observe(took),
             }
-            if open {
+            // A tunnel that both sides have left unused is no failure.
+            if open && !(tunnel && report.outcome == Outcome::UpstreamIdle) {
                 stats.note_end(report.outcome, now);
             }
-            // A connection beyond the limit was counted when it was accepted, and the refusal of a held
-            // stream when it was held.
+            // A connection beyond the limit was counted when it was accepted, and the refusal of a
+            // held stream when it was held.
             if let Some(cause) = report.cause
                 && cause != Cause::MaxConnections
                 && report.outcome != Outcome::Held

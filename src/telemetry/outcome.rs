@@ -93,10 +93,15 @@ impl Outcome {
         matches!(self, Outcome::Removed | Outcome::Revoked)
     }
 
-    /// True if an event stream or a tunnel should not end this way.
+    /// True if an event stream should not end this way.
     pub const fn is_failure(self) -> bool {
-        use Outcome::{MaxEventBytes, NoStream, SlowClient, UpstreamCut};
-        matches!(self, UpstreamCut | SlowClient | NoStream | MaxEventBytes)
+        use Outcome::{
+            MaxEventBytes, NoStream, SlowClient, UpstreamCut, UpstreamIdle, UpstreamStalled,
+        };
+        matches!(
+            self,
+            UpstreamCut | SlowClient | UpstreamIdle | UpstreamStalled | NoStream | MaxEventBytes
+        )
     }
 
     /// The reason to log when a response is cut. None for what clients do routinely, and for what

@@ -37,6 +37,25 @@ fn each_reason_has_a_transcript() {
     assert!(missing.is_empty(), "no transcript shows {missing:?}");
 }
 
+/// The live page, the alerts and the manual agree on which ends of streams are problems.
+#[test]
+fn a_stream_that_was_cut_is_the_same_everywhere() {
+    let rules = include_str!("../../conf/prometheus/millstream.rules.yml");
+    let (_, query) = MANUAL.split_once("# streams that were cut\n").unwrap();
+    let (query, _) = query.split_once("\n#").unwrap();
+    let failures = Outcome::ALL.into_iter().filter(|outcome| outcome.is_failure());
+    let failures: BTreeSet<&str> = failures.map(Outcome::word).collect();
+    for (place, text) in [("the alerts", rules), ("the manual", query)] {
+        let mut words = BTreeSet::new();
+        for labels in text.split("streams_closed_total{").skip(1) {
+            let (labels, _) = labels.split_once('}').unwrap();
+            let (_, value) = labels.split_once("reason=").unwrap_or_default();
+            words.extend(value.split('"').nth(1).into_iter().flat_map(|words| words.split('|')));
+        }
+        assert_eq!(words, failures, "{place}");
+    }
+}
+
 /// A metric has the word as a label of a failed target.
 #[test]
 fn each_failure_of_a_target_has_a_transcript() {

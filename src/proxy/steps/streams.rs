@@ -207,10 +207,20 @@ pub(crate) fn silent<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
         Action::Resume(Failure::Idle)
     } else if is_between_events {
         step.count_failure(Failure::Idle);
+        log_end(step, outcome);
         Action::EndStream(outcome)
     } else {
         Action::Cut(outcome)
     })
+}
+
+/// Logs that a subscription is ended because of a time limit. An answer is logged when it is cut.
+fn log_end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
+    if let Some(reason) = outcome.cut_reason().filter(|_| !step.exchange.is_answer()) {
+        let name = step.exchange.api_name();
+        let text = format!("stream ended: {reason}, api {name}");
+        step.telemetry.log.log(log::Level::Info, name, outcome.word(), &text);
+    }
 }
 
 /// Ends a stream between two events: a subscription properly, an answer with a visible cut.
