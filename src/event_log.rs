@@ -146,7 +146,9 @@ pub struct EventLog {
     bytes: usize,
     /// The key for the hashes of ids, so that nobody can choose ids that collide.
     secret: RandomState,
-    /// The hash of the id after which the log begins, if it does not begin with its stream.
+    /// The hash of the id directly after which the held events begin: that of the last dropped
+    /// event, or of the event after which the stream was requested. None if that event had no id,
+    /// or if there was none.
     begins_behind: Option<u64>,
     /// True if an event carried an id.
     has_ids: bool,
@@ -273,15 +275,15 @@ impl EventLog {
         self.chunks.iter().skip(gone).map(|chunk| u64::from(chunk.counts)).sum()
     }
 
-    /// The position after the last event that carried this id. None if no held event did, or if the
-    /// id is empty.
+    /// The position after the last event that carried this id. None if neither a held event did nor
+    /// the last one before these, or if the id is empty.
     pub fn find(&self, id: &[u8]) -> Option<u64> {
         let hash = self.hash(id);
         if id.is_empty() {
             return None;
         }
         let back = self.chunks.iter().rev().position(|chunk| chunk.id == hash);
-        let begins = || (self.first == 0 && self.begins_behind == Some(hash)).then_some(0);
+        let begins = || (self.begins_behind == Some(hash)).then_some(self.first);
         back.map(|back| self.end() - back as u64).or_else(begins)
     }
 
@@ -382,6 +384,7 @@ impl EventLog {
             }
             if chunk.is_last {
                 self.events -= 1;
+                self.begins_behind = (chunk.id != 0).then_some(chunk.id);
                 break;
             }
         }

@@ -215,6 +215,29 @@ fn who_comes_back_goes_on_behind_the_last_event_with_its_id() {
     assert_eq!(found, [None, None, None, Some(log.end())], "only what is held");
 }
 
+/// It has missed nothing, although the log no longer holds that event.
+#[test]
+fn who_has_seen_the_last_dropped_event_goes_on_with_what_is_held() {
+    let mut log = EventLog::new(limits(1000, 2, 9));
+    let find = |log: &EventLog| ["1", "2", "3"].map(|id| log.find(id.as_bytes()));
+    for id in ["1", "2", "3"] {
+        log.append(b"data\n\n", Some(id.as_bytes()), at(0));
+    }
+    assert_eq!(find(&log), [Some(1), Some(2), Some(3)]);
+    log.append(&[b'x'; 9000], Some(b"2"), at(0));
+    assert_eq!(find(&log), [None, Some(5), Some(3)], "a later event with the same id counts");
+    log.expire(at(20));
+    assert_eq!((log.len(), log.oldest()), (0, log.end()));
+    assert_eq!(find(&log), [None, Some(5), None], "also if none is held");
+    let copy = log.clone();
+    // An event without an id, such as one about a gap.
+    log.append(b"data\n\n", None, at(20));
+    assert_eq!(find(&log), [None, Some(5), None]);
+    log.expire(at(40));
+    assert_eq!(find(&log), [None; 3], "its clients may or may not have seen it");
+    assert_eq!(find(&copy), [None, Some(5), None]);
+}
+
 /// Everything from `position` on that a reader of the last event of each name gets.
 fn read_latest_on(log: &EventLog, mut position: u64) -> (Vec<u8>, Vec<u8>) {
     let (mut chunks, mut plain, mut between) = (Vec::new(), Vec::new(), true);
