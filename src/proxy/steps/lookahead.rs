@@ -17,14 +17,16 @@ use crate::proxy::next::Next;
 use crate::telemetry::Cause;
 use crate::time::Tick;
 
-/// True if this head should wait for the first event of its stream. It does not if waiting would be
-/// pointless because the response is due before the event, or if the client may be waiting for it
-/// before it sends the rest of its request.
+/// True if this head should wait for the first event of its stream. It does not if a stream that is
+/// being resumed has had its first event, if waiting would be pointless because the response is due
+/// before the event, or if the client may be waiting for it before it sends the rest of its
+/// request.
 pub(crate) fn keeps_back(exchange: &Exchange, head: &ResponseHead<'_, '_>) -> bool {
     let Source::Awaiting(awaiting) = exchange.source() else { return false };
     let due = deadlines::first_event_due(exchange, awaiting);
     exchange.api().is_some_and(|api| api.retry_on.has(Failed::FirstEventTimeout))
         && due != Tick::NEVER
+        && !exchange.event_clock().is_some_and(|clock| clock.ticked)
         && head.is_event_stream
         && !head.is_coded
         && head.length != BodyLength::Empty
