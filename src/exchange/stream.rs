@@ -164,7 +164,9 @@ impl Exchange {
                 None => Holding::Nothing,
             },
             tells_gaps: fills && self.gap_event().is_some(),
-            verbatim: !fills && streams.is_some_and(|streams| streams.heartbeat.is_none()),
+            verbatim: !fills
+                && !self.has_gap()
+                && streams.is_some_and(|streams| streams.heartbeat.is_none()),
         }
     }
 
