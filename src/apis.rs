@@ -1,5 +1,5 @@
-//! The state of each api that outlives a configuration: its upstream, its open event streams, its
-//! CORS grants, and its counters.
+//! The state of each api that outlives a configuration: its upstream, its open event streams, and
+//! its counters.
 
 mod directory;
 mod recent;
@@ -8,14 +8,12 @@ mod waking;
 
 use crate::auth::verdicts::Verdicts;
 use crate::config::{Api, Config, ForwardAuth};
-use crate::cors::grants::Grants;
 use crate::net::Net;
 use crate::pipe::Io;
 use crate::pool::{Pool, Upstream};
 use crate::slab::{Key, Slab};
 use crate::telemetry::{ApiStats, Stats};
 pub use directory::{Claim, Claimed, Directory, Name, Place};
-use recent::Recent;
 use std::rc::Rc;
 use std::sync::Arc;
 pub use totals::{ApiTotals, Permit, Totals};
@@ -32,15 +30,7 @@ pub struct ApiState {
     pub stats: Rc<ApiStats>,
     /// What all event loops count and remember for it together.
     pub totals: Arc<ApiTotals>,
-    /// What its upstream last allowed pages of other origins to read, for apis without
-    /// `[api.cors]`.
-    pub grants: Grants,
-    /// The fingerprints of requests that were answered early as event streams, although the
-    /// upstream's response then was not one. They are not answered early again: a browser's
-    /// EventSource gives up when it sees such a response, but behind our head it does not see it,
-    /// and would reconnect for ever.
-    pub unstreamed: Recent<u64, ()>,
-    /// Which event loops have its shared streams.
+    /// Which event loops have its shared streams, and what its upstream's responses have shown.
     pub directory: Arc<Directory>,
     /// When the streams that wait for the upstream ask it again.
     pub waking: Waking,
@@ -68,8 +58,6 @@ impl ApiState {
             upstream,
             stats: stats.api(name),
             totals: totals.of(name),
-            grants: Grants::default(),
-            unstreamed: Recent::default(),
             directory: totals.directories.of(api),
             waking: Waking::default(),
             auth: None,

@@ -168,6 +168,12 @@ impl Edge {
         self.returning.spread(self.secure, handshake, now)
     }
 
+    /// The longest time after which a client whose stream ends is told to reconnect.
+    pub fn longest_return(&mut self, config: &Config, now: Tick) -> Duration {
+        let spread = self.spread_of_returns(config.tls.handshake_cost(), now);
+        config.drain.retry_max.max(config.drain.retry_min.saturating_add(spread))
+    }
+
     /// Notes that a session turned out not to use TLS.
     pub const fn note_plain(&mut self, session: &mut Session) {
         self.secure -= if session.is_secure { 1 } else { 0 };

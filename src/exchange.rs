@@ -214,7 +214,7 @@ impl Exchange {
         self.api().map_or("-", |api| api.name.as_str())
     }
 
-    fn extras(&self) -> Option<&Extras> {
+    pub(crate) fn extras(&self) -> Option<&Extras> {
         self.extras.as_deref()
     }
 

@@ -1,22 +1,24 @@
-//! Which event loop has which shared upstream stream, and what is known of such streams.
+//! Which event loop has which shared upstream stream, and what the upstream's responses have shown.
 //!
 //! The loop whose client asks for a stream first claims it, and has it until the name is given up.
-//! Other loops find its [`Place`]. The directory is used once for each client that asks for a
-//! stream, and never for an event.
+//! Other loops find its [`Place`]. The directory is used when a client asks for a stream and when
+//! one begins or ends, and never for an event.
 
 use super::recent::Recent;
 use crate::config::{Api, Sharing, Target, UpstreamTls};
+use crate::cors::grants::{Grants, Page, UpstreamGrant};
 use crate::locked::Locked;
 use crate::telemetry::Veto;
 use crate::time::Tick;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// The name of a stream. Requests with the same name are identical for the upstream.
 pub type Name = [u8; 32];
 
-/// The shared streams of an api, while it has the same endpoints. See the module.
+/// What all event loops know of an api's streams, while it has the same endpoints. See the module.
 #[derive(Debug, Default)]
 pub struct Directory(Locked<Streams>);
 
@@ -34,6 +36,14 @@ struct Streams {
     /// The numbers of the last events of ended shared streams, and the upstream's ids of these
     /// events, by the epoch of our own ids (`ids = "own"`).
     last_ids: Recent<u64, (u64, Arc<[u8]>)>,
+    /// What the upstream last allowed pages of other origins to read, for apis without
+    /// `[api.cors]`.
+    grants: Grants,
+    /// The fingerprints of requests that were answered early as event streams, although the
+    /// upstream's response then was not one. They are not answered early again: a browser's
+    /// EventSource gives up when it sees such a response, but behind our head it does not see it,
+    /// and would reconnect for ever.
+    unstreamed: Recent<u64, ()>,
 }
 
 /// The location of a stream.
@@ -90,7 +100,7 @@ impl Directory {
 
     /// Remembers that the stream with this name must not be shared.
     pub fn note_veto(&self, name: Name, veto: Veto, now: Tick) {
-        self.0.with(|streams| streams.vetoes.note(name, veto, now));
+        self.0.with(|streams| streams.vetoes.note(name, veto, Duration::ZERO, now));
     }
 
     /// Why the stream with this name must not be shared, if that is known.
@@ -99,14 +109,35 @@ impl Directory {
     }
 
     /// Remembers the number of the last event of an ended stream, and the upstream's id of it, by
-    /// the epoch of our own ids.
-    pub fn note_last_id(&self, epoch: u64, (number, id): (u64, &[u8]), now: Tick) {
-        self.0.with(|streams| streams.last_ids.note(epoch, (number, id.into()), now));
+    /// the epoch of our own ids. The clients of the stream reconnect after at most `told`.
+    pub fn note_last_id(&self, epoch: u64, (number, id): (u64, &[u8]), told: Duration, now: Tick) {
+        self.0.with(|streams| streams.last_ids.note(epoch, (number, id.into()), told, now));
     }
 
     /// The number and the upstream's id of the last event of the stream with this epoch, if known.
     pub fn last_id(&self, epoch: u64, now: Tick) -> Option<(u64, Arc<[u8]>)> {
         self.0.with(|streams| streams.last_ids.find(&epoch, now))
+    }
+
+    /// Records what the upstream's latest response grants to this page.
+    pub fn note_grant(&self, page: &Page) {
+        self.0.with(|streams| streams.grants.note(page));
+    }
+
+    /// What the upstream last granted to this page.
+    pub fn grant(&self, page: &Page) -> Option<UpstreamGrant> {
+        self.0.with(|streams| streams.grants.find(page))
+    }
+
+    /// Remembers that the request with this fingerprint was answered early, although the upstream
+    /// had no event stream for it. Its client reconnects after at most `told`.
+    pub fn note_unstreamed(&self, request: u64, told: Duration, now: Tick) {
+        self.0.with(|streams| streams.unstreamed.note(request, (), told, now));
+    }
+
+    /// True if the request with this fingerprint was recently answered early in vain.
+    pub fn is_unstreamed(&self, request: u64, now: Tick) -> bool {
+        self.0.with(|streams| streams.unstreamed.find(&request, now).is_some())
     }
 }
 
@@ -140,8 +171,8 @@ pub struct Claim {
 
 impl Claim {
     /// [`Directory::note_last_id`], where the stream is claimed.
-    pub fn note_last_id(&self, epoch: u64, last: (u64, &[u8]), now: Tick) {
-        self.directory.note_last_id(epoch, last, now);
+    pub fn note_last_id(&self, epoch: u64, last: (u64, &[u8]), told: Duration, now: Tick) {
+        self.directory.note_last_id(epoch, last, told, now);
     }
 
     /// Makes sure that the stream is not found from now on. False if that was so before.
@@ -218,6 +249,7 @@ impl Directories {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::cors::grants::Credentials;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn api(more: &str) -> Api {
@@ -308,5 +340,23 @@ mod tests {
         drop(known);
         all.of(&api(""));
         assert!(before.upgrade().is_none());
+    }
+
+    /// What one event loop learns from a response, all others know.
+    #[test]
+    fn what_responses_have_shown_is_known_to_all_loops() {
+        let all = Directories::default();
+        let [one, other] = [all.of(&api("")), all.of(&api(""))];
+        let mut page = Page::of(b"https://app.example", Credentials::None).unwrap();
+        page.latest = Some(UpstreamGrant::WithoutCredentials);
+        one.note_grant(&page);
+        assert_eq!(other.grant(&page), page.latest);
+        let now = Tick::from_millis(5);
+        one.note_unstreamed(7, Duration::ZERO, now);
+        assert_eq!([7, 8].map(|request| other.is_unstreamed(request, now)), [true, false]);
+        let mut moved = api("");
+        moved.targets[0].port = 81;
+        let elsewhere = all.of(&moved);
+        assert_eq!((elsewhere.grant(&page), elsewhere.is_unstreamed(7, now)), (None, false));
     }
 }

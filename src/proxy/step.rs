@@ -136,6 +136,11 @@ impl<N: Net> Step<'_, N> {
         format!("retry: {}\n\n", self.random.u64(times))
     }
 
+    /// [`Edge::longest_return`].
+    pub(super) fn longest_return(&mut self) -> Duration {
+        self.edge.longest_return(self.config, self.now.tick)
+    }
+
     /// The value of Retry-After for a reply, in seconds, if it has one.
     pub(super) fn retry_after(&mut self, reply: &LocalReply) -> Option<u64> {
         // Rounded up, so that no client comes back too early.

@@ -90,7 +90,7 @@ impl Feeds {
     }
 
     /// The upstream's id of the event with this id of ours. It is known only for the last event of
-    /// a log that exists, or existed a minute ago.
+    /// a log that exists, or existed recently.
     fn upstream_id(
         &self,
         api: Key<ApiState>,
@@ -263,13 +263,15 @@ impl<N: Net> Proxy<N> {
     /// Gives up the name of a feed's stream, so that new requests in any event loop begin another
     /// one. Clients that come back are still recognised by the last id of this one.
     pub(crate) fn give_up_name(&mut self, key: Key<Feed>, now: Tick) {
-        let Some(feed) = self.feeds.tasks.get(key) else { return };
+        let Proxy { feeds, shared, .. } = self;
+        let Some(feed) = feeds.tasks.get(key) else { return };
         if let Some(claim) = &feed.claim {
             claim.give_up_name();
             if let Some(own) = feed.log.own_ids() {
                 let (number, id) = own.last();
                 if !id.is_empty() {
-                    claim.note_last_id(own.epoch, (number, &id), now);
+                    let told = shared.edge.longest_return(&shared.config, now);
+                    claim.note_last_id(own.epoch, (number, &id), told, now);
                 }
             }
         }

@@ -8,13 +8,12 @@
 //! The price is the upstream's status. If the upstream then has no event stream for this client,
 //! whether it answers otherwise or fails, the stream is ended according to its kind, and the log
 //! says what the client did not see. So there is no early answer where the client does better
-//! without one: a GET that met such an answer within the last minute waits for the upstream's own
+//! without one: a GET that recently met such an answer waits for the upstream's own
 //! ([`crate::apis`]), and so does a request from a page that is not known to be allowed to read the
 //! stream ([`grants`]). With `on_outage = "hold"` a subscription whose upstream fails is held.
 
 use super::ends::log_reply;
 use super::{grants, streams};
-use crate::apis::Apis;
 use crate::edge::admission;
 use crate::exchange::{Exchange, LocalReply, Stage};
 use crate::http::head::ResponseHead;
@@ -56,7 +55,7 @@ pub(crate) fn answer<N: Net>(step: &mut Step<'_, N>) -> Next {
 fn may_answer<N: Net>(step: &mut Step<'_, N>) -> bool {
     let state = step.exchange.api_state.and_then(|key| step.apis.get(key));
     let knows =
-        |request| state.is_some_and(|state| state.unstreamed.find(&request, step.io.now).is_some());
+        |request| state.is_some_and(|state| state.directory.is_unstreamed(request, step.io.now));
     if fingerprint(step.exchange).is_some_and(knows) {
         return false;
     }
@@ -76,7 +75,6 @@ fn fingerprint(exchange: &Exchange) -> Option<u64> {
 /// Ends a stream whose upstream answered with something other than an event stream.
 pub(crate) fn end_without_stream(
     exchange: &mut Exchange,
-    apis: &mut Apis,
     telemetry: &mut Telemetry,
     head: &ResponseHead<'_, '_>,
     now: Tick,
@@ -86,14 +84,25 @@ pub(crate) fn end_without_stream(
     let what = told(head, telemetry);
     let text = format!("answered early, then the upstream answered {what}, api {name}");
     telemetry.log.log(level, name, Outcome::NoStream.word(), &text);
-    let state = exchange.api_state.and_then(|key| apis.get_mut(key));
     if failed && let Some(stats) = &exchange.record.stats {
         stats.count_unserved(Unserved { at: now, cause: None, status: head.status });
-    } else if let (Some(state), Some(request)) = (state, fingerprint(exchange)) {
-        state.unstreamed.note(request, (), now);
     }
     exchange.extras_mut().upstream_status = Some(head.status);
     Next::Do(Action::EndStream(Outcome::NoStream))
+}
+
+/// Remembers a request that was answered early in vain, until its client has repeated it. After a
+/// failure of the upstream an early answer is worth another try.
+pub(crate) fn remember<N: Net>(step: &mut Step<'_, N>) {
+    let told = step.longest_return();
+    let exchange = &*step.exchange;
+    let status = exchange.extras().and_then(|extras| extras.upstream_status);
+    let state = exchange.api_state.and_then(|key| step.apis.get(key));
+    if status.is_some_and(|status| status < 500)
+        && let (Some(state), Some(request)) = (state, fingerprint(exchange))
+    {
+        state.directory.note_unstreamed(request, told, step.io.now);
+    }
 }
 
 /// Describes an answer: its status, and what else the client would have needed to know.

@@ -76,7 +76,7 @@ pub(crate) fn recall<N: Net>(step: &mut Step<'_, N>) {
     if let Some(page) = step.exchange.page_mut()
         && let Some(state) = state
     {
-        page.told = state.grants.find(page);
+        page.told = state.directory.grant(page);
     }
 }
 
@@ -89,11 +89,11 @@ pub(crate) fn note_answer<N: Net>(step: &mut Step<'_, N>) -> Next {
 }
 
 fn remember<N: Net>(step: &mut Step<'_, N>) {
-    let state = step.exchange.api_state.and_then(|key| step.apis.get_mut(key));
+    let state = step.exchange.api_state.and_then(|key| step.apis.get(key));
     if let Some(page) = step.exchange.page()
         && let Some(state) = state
     {
-        state.grants.note(page);
+        state.directory.note_grant(page);
     }
     // Only a resumable stream is checked again.
     if step.exchange.resume().is_none()

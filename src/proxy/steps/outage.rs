@@ -24,7 +24,7 @@
 
 use super::ends::log_reply;
 use super::{early, grants, retry, streams};
-use crate::apis::{ApiState, Apis};
+use crate::apis::ApiState;
 use crate::config::{OnOutage, Resume};
 use crate::exchange::{Exchange, LocalReply, Resumption, Source, Stage};
 use crate::http::framing::BodyLength;
@@ -291,7 +291,6 @@ pub(crate) fn take_body(
 pub(crate) fn join(
     exchange: &mut Exchange,
     pool: &mut Pool,
-    apis: &mut Apis,
     telemetry: &mut Telemetry,
     key: Key<Connection>,
     head: &ResponseHead<'_, '_>,
@@ -320,7 +319,7 @@ pub(crate) fn join(
                 return Next::fail(LocalReply::refused(Cause::UpstreamUnavailable, status, what));
             }
             pool.note_answer(key, status, now);
-            early::end_without_stream(exchange, apis, telemetry, head, now)
+            early::end_without_stream(exchange, telemetry, head, now)
         }
         408 | 429 | 500..=599 => {
             fail(Cause::UpstreamUnavailable, "the upstream cannot serve the stream")

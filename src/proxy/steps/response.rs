@@ -93,7 +93,7 @@ fn read_head<N: Net>(step: &mut Step<'_, N>, key: Key<Connection>) -> Next {
         return feed::answered(exchange, pool, key, (&head, bytes), log, out, step.now.tick);
     }
     if exchange.stage().is_stream() {
-        let next = outage::join(exchange, pool, apis, telemetry, key, &head, step.now.tick);
+        let next = outage::join(exchange, pool, telemetry, key, &head, step.now.tick);
         if exchange.stage() == Stage::Stream {
             exchange.upload.forget_body(io.buffers);
         }

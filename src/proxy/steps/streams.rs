@@ -17,7 +17,7 @@
 //!
 //! The time of these ends is decided elsewhere: in a drain ([`crate::proxy::drain`]) or a reload.
 
-use super::{ends, outage};
+use super::{early, ends, outage};
 use crate::config::OnOutage;
 use crate::exchange::{Exchange, LocalReply, Lost, Source, Stage};
 use crate::http::framing::BodyLength;
@@ -225,6 +225,9 @@ fn log_end<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) {
 
 /// Ends a stream between two events: a subscription properly, an answer with a visible cut.
 pub(crate) fn end_between_events<N: Net>(step: &mut Step<'_, N>, outcome: Outcome) -> Next {
+    if outcome == Outcome::NoStream {
+        early::remember(step);
+    }
     if step.exchange.is_answer() { end_answer(step, outcome) } else { end_properly(step, outcome) }
 }
 
