@@ -159,12 +159,8 @@ impl Telemetry {
             if open && !(tunnel && report.outcome == Outcome::UpstreamIdle) {
                 stats.note_end(report.outcome, now);
             }
-            // A connection beyond the limit was counted when it was accepted, and the refusal of a
-            // held stream when it was held.
-            if let Some(cause) = report.cause
-                && cause != Cause::MaxConnections
-                && report.outcome != Outcome::Held
-            {
+            // A connection beyond the limit was counted when it was accepted.
+            if let Some(cause) = report.cause.filter(|cause| *cause != Cause::MaxConnections) {
                 stats.count_refusal(cause, now);
             }
             if *status >= 500 {

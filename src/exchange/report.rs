@@ -2,7 +2,7 @@
 //! report for the access log and the counters.
 
 use super::{Exchange, Resumption};
-use crate::telemetry::{Outcome, Report, Volume};
+use crate::telemetry::{Report, Volume};
 use crate::time::Tick;
 use std::net::IpAddr;
 
@@ -31,8 +31,6 @@ impl Exchange {
     /// The report for the access log and the counters. `peer` is the address that the connection
     /// came from, and `tls` the TLS version it uses, if any.
     pub fn report<'a>(&'a self, peer: Option<IpAddr>, tls: Option<&'a str>) -> Report<'a> {
-        let was_held = self.outcome == Outcome::Held;
-        let held_for = self.resume().filter(|_| was_held).and_then(Resumption::held_for);
         Report {
             record: &self.record,
             form: self.config.log.access,
@@ -46,7 +44,8 @@ impl Exchange {
             kind: self.facts.kind,
             began: self.began,
             outcome: self.outcome,
-            cause: self.cause.or(held_for),
+            cause: self.cause,
+            held_for: self.resume().and_then(Resumption::held_for),
             queued: self.queued(),
             upstream_status: self.extras().and_then(|extras| extras.upstream_status),
             counts_events: self.response.intake.count().is_some(),

@@ -118,6 +118,8 @@ pub struct Report<'a> {
     pub outcome: Outcome,
     /// Why the request was refused, if it was.
     pub cause: Option<Cause>,
+    /// Why its stream was held, if it was. That was counted then.
+    pub held_for: Option<Cause>,
     /// How long it waited for an upstream connection, if it had to.
     pub queued: Option<Duration>,
     /// The status of the upstream's answer, if the client did not see it.
@@ -175,10 +177,14 @@ impl Report<'_> {
     pub(super) fn reason(&self) -> Cow<'static, str> {
         let word = self.outcome.word();
         match (self.outcome, self.cause, self.upstream_status) {
-            (Outcome::Spared | Outcome::NoStream | Outcome::Held, Some(cause), _) => {
+            (Outcome::Spared | Outcome::NoStream, Some(cause), _) => {
                 format!("{word},{}", cause.word()).into()
             }
             (_, Some(cause), _) => cause.word().into(),
+            (Outcome::Held, None, _) => match self.held_for {
+                Some(cause) => format!("{word},{}", cause.word()).into(),
+                None => word.into(),
+            },
             (Outcome::NoStream, None, Some(status)) => format!("{word},{status}").into(),
             (_, None, _) => word.into(),
         }
