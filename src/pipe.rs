@@ -268,7 +268,7 @@ impl Pipe {
     /// # Panics
     /// If it is not between two events.
     pub fn comment<N: Net>(&mut self, io: &mut Io<'_, N>) {
-        let comment = self.intake.comment();
+        let comment = self.intake.comment(self.outlet.has_id);
         self.outlet.put_in(comment, false, io);
     }
 

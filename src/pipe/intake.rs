@@ -7,7 +7,7 @@
 //!
 //! Each call reads once, and no more than the recipient could keep.
 
-use super::events::{Events, Terms};
+use super::events::{self, Events, Terms};
 use super::io::{Io, Portion, Rest};
 use super::kept::Kept;
 use super::place::Place;
@@ -290,10 +290,11 @@ impl Intake {
     }
 
     /// The comment that serves as a heartbeat. Empty if the body is not an event stream that can be
-    /// parsed.
-    pub(super) fn comment(&self) -> &'static [u8] {
-        let of_log = self.place().map(Place::comment);
-        of_log.or_else(|| self.events().map(Events::comment)).unwrap_or_default()
+    /// parsed. `has_id` says that the client has an id from an earlier stream.
+    pub(super) fn comment(&self, has_id: bool) -> &'static [u8] {
+        let of_log = self.place().map(Place::has_ids);
+        let has_ids = of_log.or_else(|| self.events().map(Events::has_ids));
+        has_ids.map_or(b"", |has_ids| events::comment(has_ids || has_id))
     }
 
     /// The number of events so far. None if they cannot be counted.

@@ -76,6 +76,8 @@ pub struct Outlet {
     gather_ms: u32,
     flow: Flow,
     position: Position,
+    /// True if the client of an event stream has an id from an earlier one.
+    pub has_id: bool,
 }
 
 // Each event reads all of it.
@@ -94,6 +96,7 @@ impl Outlet {
             gather_ms: 0,
             flow: Flow::Open,
             position: Position::Unknown,
+            has_id: false,
         };
         outlet.begin(to, over);
         outlet

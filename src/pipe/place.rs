@@ -1,8 +1,5 @@
 //! The place of a log reader.
 
-use super::events;
-#[cfg(doc)]
-use super::events::Events;
 use crate::event_log::Run;
 
 /// How far a client has read in a log. See [`crate::event_log`].
@@ -23,9 +20,9 @@ impl Place {
         Place { next, events, between: true, has_ids, catches_up: false }
     }
 
-    /// The comment that serves as a heartbeat. See [`Events::comment`].
-    pub(super) const fn comment(&self) -> &'static [u8] {
-        events::comment(self.has_ids)
+    /// True if an event of a stream that it has read had an id.
+    pub(super) const fn has_ids(&self) -> bool {
+        self.has_ids
     }
 
     /// The position to read next.

@@ -166,6 +166,8 @@ struct Checked {
     shown: Option<sticky::Shown>,
     /// The question for the auth server, if there is one.
     question: Option<Rc<[u8]>>,
+    /// True if its client has an id from an earlier event stream.
+    has_event_id: bool,
     /// How it may share its stream, or why not, if the api shares streams.
     share: Option<Result<Shareable, Veto>>,
     /// The last event that the client has seen, if one of our logs gave it its id.
@@ -268,10 +270,16 @@ fn check_head(
         caller,
         shown: sticky::shown(api, head),
         question,
+        has_event_id: facts.may_stream && has_event_id(head),
         share,
         own_id,
         outbound,
     })
+}
+
+/// True if the request names an event after which its stream should continue.
+fn has_event_id(head: &RequestHead<'_, '_>) -> bool {
+    head.fields.get("Last-Event-ID").is_some_and(|id| !id.is_empty())
 }
 
 /// The address of the client, as far as it is known.
@@ -464,6 +472,7 @@ fn begin<N: Net>(
     }
     let mut exchange =
         Exchange::new(Begin { facts, keeps_alive, upload, config: &shared.config, record, now });
+    exchange.response.outlet.has_id = checked.has_event_id;
     exchange.awaits_continue = checked.awaits_continue;
     exchange.allow_early_answer(checked.may_answer_early);
     exchange.api = Some(api);
