@@ -105,6 +105,43 @@ fn transcripts() {
     assert!(failed.is_empty(), "{}\n{how}", failed.join("\n"));
 }
 
+/// A transcript whose configuration sets an event of the proxy's own shows that a client gets it, or
+/// its first sentences name the key, to say why not.
+#[test]
+fn events_that_are_configured_are_shown() {
+    let mut shown = 0;
+    for file in files() {
+        let text = fs::read_to_string(&file).unwrap();
+        let script = Script::parse(&text).unwrap();
+        let sentences = script.prologue.split("\n---\n").next().unwrap();
+        for line in script.config.lines() {
+            let Some((key, value)) = line.split_once(" = \"") else { continue };
+            if !["gap_event", "end_event", "heartbeat_event"].contains(&key) {
+                continue;
+            }
+            let first = value.trim_end_matches('"').split("\\n").next().unwrap();
+            let is_shown = received(&text).any(|line| line.starts_with(first));
+            assert!(is_shown || sentences.contains(key), "{}: no {key}", file.display());
+            shown += usize::from(is_shown);
+        }
+    }
+    assert!(shown > 10, "{shown}");
+}
+
+/// The lines that a client receives.
+fn received(text: &str) -> impl Iterator<Item = &str> {
+    let (_, conversation) = text.rsplit_once("\n---\n").unwrap_or(("", text));
+    let mut is_received = false;
+    conversation.lines().filter_map(move |line| {
+        if line.starts_with(' ') {
+            return is_received.then(|| line.trim_start());
+        }
+        let (head, said) = line.split_once(" < ").unwrap_or((line, ""));
+        is_received = !said.is_empty() && !head.contains(" origin");
+        is_received.then_some(said)
+    })
+}
+
 /// Where the transcripts are.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
