@@ -85,11 +85,11 @@ pub struct Events {
 
 const _: () = assert!(size_of::<Events>() <= 48);
 
-/// The comment that serves as a heartbeat. `has_ids` says that the client has had an id. The decoder
-/// of httpx-sse, used by the Python clients of model APIs, takes an empty line for an event once it
-/// has seen an id. By the standard, an empty line before the first id of a stream clears the id
-/// with which its client has come. Clients that only look for empty lines and do not know comments
-/// need one.
+/// The comment that serves as a heartbeat. `has_ids` says that the client has had an id. The
+/// decoder of httpx-sse, used by the Python clients of model APIs, takes an empty line for an
+/// event once it has seen an id. By the standard, an empty line before the first id of a stream
+/// clears the id with which its client has come. Clients that only look for empty lines and do not
+/// know comments need one.
 pub(super) const fn comment(has_ids: bool) -> &'static [u8] {
     if has_ids { b":\n" } else { b":\n\n" }
 }

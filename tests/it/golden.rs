@@ -105,8 +105,8 @@ fn transcripts() {
     assert!(failed.is_empty(), "{}\n{how}", failed.join("\n"));
 }
 
-/// A transcript whose configuration sets an event of the proxy's own shows that a client gets it, or
-/// its first sentences name the key, to say why not.
+/// A transcript whose configuration sets an event of the proxy's own shows that a client gets it,
+/// or its first sentences name the key, to say why not.
 #[test]
 fn events_that_are_configured_are_shown() {
     let mut shown = 0;
