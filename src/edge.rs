@@ -168,9 +168,11 @@ impl Edge {
         self.returning.spread(self.secure, handshake, now)
     }
 
-    /// The longest time after which a client whose stream ends is told to reconnect.
-    pub fn longest_return(&mut self, config: &Config, now: Tick) -> Duration {
-        let spread = self.spread_of_returns(config.tls.handshake_cost(), now);
+    /// The longest time after which a client whose stream ends is told to reconnect, if clients
+    /// leave spread over a time of length `leave`.
+    pub fn longest_return(&mut self, config: &Config, leave: Duration, now: Tick) -> Duration {
+        let spread = Some(self.spread_of_returns(config.tls.handshake_cost(), now));
+        let spread = spread.filter(|spread| *spread > leave).unwrap_or_default();
         config.drain.retry_max.max(config.drain.retry_min.saturating_add(spread))
     }
 

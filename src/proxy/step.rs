@@ -123,22 +123,17 @@ impl<N: Net> Step<'_, N> {
     /// the rate that it exceeded has room again, if it exceeded one. Other clients leave as well,
     /// spread over a time of length `leave`.
     pub(super) fn retry_field(&mut self, exceeded: Option<Exceeded>, leave: Duration) -> String {
-        let drain = self.config.drain;
         let (first, last) = match exceeded {
             Some(Exceeded { wait, refill }) => (wait, wait + refill),
-            None => {
-                let spread = Some(self.spread_of_returns()).filter(|spread| *spread > leave);
-                let last = drain.retry_min.saturating_add(spread.unwrap_or_default());
-                (drain.retry_min, drain.retry_max.max(last))
-            }
+            None => (self.config.drain.retry_min, self.longest_return(leave)),
         };
         let times = millis(first)..=millis(last);
         format!("retry: {}\n\n", self.random.u64(times))
     }
 
     /// [`Edge::longest_return`].
-    pub(super) fn longest_return(&mut self) -> Duration {
-        self.edge.longest_return(self.config, self.now.tick)
+    pub(super) fn longest_return(&mut self, leave: Duration) -> Duration {
+        self.edge.longest_return(self.config, leave, self.now.tick)
     }
 
     /// The value of Retry-After for a reply, in seconds, if it has one.

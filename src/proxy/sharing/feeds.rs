@@ -28,6 +28,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The feeds. See the module docs.
 #[derive(Debug)]
@@ -270,7 +271,7 @@ impl<N: Net> Proxy<N> {
             if let Some(own) = feed.log.own_ids() {
                 let (number, id) = own.last();
                 if !id.is_empty() {
-                    let told = shared.edge.longest_return(&shared.config, now);
+                    let told = shared.edge.longest_return(&shared.config, Duration::ZERO, now);
                     claim.note_last_id(own.epoch, (number, &id), told, now);
                 }
             }

@@ -23,6 +23,7 @@ use crate::proxy::step::Step;
 use crate::telemetry::{Outcome, Telemetry, Unserved};
 use crate::time::Tick;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The fields of a lost answer that the log shows.
 const SHOWN: [&str; 4] = ["Content-Type", "Content-Encoding", "Retry-After", "Location"];
@@ -94,7 +95,7 @@ pub(crate) fn end_without_stream(
 /// Remembers a request that was answered early in vain, until its client has repeated it. After a
 /// failure of the upstream an early answer is worth another try.
 pub(crate) fn remember<N: Net>(step: &mut Step<'_, N>) {
-    let told = step.longest_return();
+    let told = step.longest_return(Duration::ZERO);
     let exchange = &*step.exchange;
     let status = exchange.extras().and_then(|extras| extras.upstream_status);
     let state = exchange.api_state.and_then(|key| step.apis.get(key));
