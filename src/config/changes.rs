@@ -1,19 +1,37 @@
 //! Describes what a reload has added and removed, for the log.
 
-use super::{Api, Config, ListenAddr};
+use super::{Config, ListenAddr};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
+/// The names of a configuration's apis and the addresses of its listeners, in its order.
+#[derive(Debug)]
+pub struct Names {
+    apis: Vec<String>,
+    listeners: Vec<String>,
+}
+
 impl Config {
+    /// The names of what it serves.
+    pub fn names(&self) -> Names {
+        let Config { server, apis, .. } = self;
+        let listeners = server.listen.iter().chain(&server.listen_tls);
+        Names {
+            apis: apis.iter().map(|api| api.name.clone()).collect(),
+            listeners: listeners.map(ListenAddr::to_string).collect(),
+        }
+    }
+}
+
+impl Names {
     /// The apis and listeners that this configuration adds to the one `before`, and those that it
     /// removes, to be appended to a sentence. Empty if there are none.
-    pub fn changes_since(&self, before: &Config) -> String {
-        let (apis, listeners) = (names(self), addresses(self));
-        let (apis_before, listeners_before) = (names(before), addresses(before));
+    pub fn changes_since(&self, before: &Names) -> String {
         let mut out = String::new();
-        list(&mut out, "added", "api", &apis, &apis_before);
-        list(&mut out, "removed", "api", &apis_before, &apis);
-        list(&mut out, "added", "listener", &listeners, &listeners_before);
-        list(&mut out, "removed", "listener", &listeners_before, &listeners);
+        list(&mut out, "added", "api", &self.apis, &before.apis);
+        list(&mut out, "removed", "api", &before.apis, &self.apis);
+        list(&mut out, "added", "listener", &self.listeners, &before.listeners);
+        list(&mut out, "removed", "listener", &before.listeners, &self.listeners);
         out
     }
 }
@@ -21,20 +39,11 @@ impl Config {
 /// Maximum number of names of one kind.
 const NAMES_MAX: usize = 10;
 
-fn names(config: &Config) -> Vec<String> {
-    config.apis.iter().map(|api: &Api| api.name.clone()).collect()
-}
-
-fn addresses(config: &Config) -> Vec<String> {
-    let server = &config.server;
-    let both = server.listen.iter().chain(&server.listen_tls);
-    both.map(ListenAddr::to_string).collect()
-}
-
 /// Appends the names that only the first list has.
 fn list(out: &mut String, verb: &str, noun: &str, these: &[String], those: &[String]) {
+    let known: BTreeSet<&String> = those.iter().collect();
     let new: Vec<&str> =
-        these.iter().filter(|name| !those.contains(name)).map(String::as_str).collect();
+        these.iter().filter(|name| !known.contains(name)).map(String::as_str).collect();
     if new.is_empty() {
         return;
     }
@@ -60,7 +69,7 @@ mod tests {
                 let keys = format!("name = '{name}'\nlisten_path = '/{name}'");
                 text += &format!("[[api]]\n{keys}\ntarget_url = 'http://10.0.0.1'\n");
             }
-            Config::parse("x", &text).unwrap_or_else(|errors| panic!("{errors}"))
+            Config::parse("x", &text).unwrap_or_else(|errors| panic!("{errors}")).names()
         };
         let (one, two) = ("'127.0.0.1:1'", "'127.0.0.1:2', 'unix:/run/x'");
         let names =

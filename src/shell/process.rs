@@ -542,7 +542,7 @@ impl Process {
             warnings
         };
         let known = warnings(self.loops.config());
-        let before = self.loops.config().clone();
+        let before = self.loops.config().names();
         self.awaited = self.loops.serve_prepared(self.descriptors);
         self.inquiries.note_reload();
         // Targets may have addresses from before.
@@ -550,7 +550,7 @@ impl Process {
             self.loops.name_resolved(&name, &Err(error));
         }
         let config = self.loops.config();
-        self.changed = config.changes_since(&before);
+        self.changed = config.names().changes_since(&before);
         logger::configure(&config.log);
         for new in warnings(config).iter().filter(|warning| !known.contains(warning)) {
             log::warn!("{new}");
